@@ -1,0 +1,1 @@
+//! HTTP: REST, live queries, IPFS gateway, OpenAPI, health

@@ -1,0 +1,1 @@
+//! The join, CRDT kinds and views: pure, sync, total

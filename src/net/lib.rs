@@ -1,0 +1,1 @@
+//! libp2p adapter: the swarm, transports, gossip, discovery; drives dht

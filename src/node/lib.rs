@@ -1,0 +1,1 @@
+//! Use cases over ports: put, get, watch, import, blobs, health

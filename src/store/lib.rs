@@ -1,0 +1,1 @@
+//! sea-orm adapter: repositories and group commit

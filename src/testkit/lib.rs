@@ -1,0 +1,1 @@
+//! Fakes of every port and fixtures, for tests only

@@ -1,0 +1,1 @@
+//! Canonical encodings, signatures, proofs, validity rules and protocol messages
