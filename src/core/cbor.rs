@@ -45,9 +45,10 @@ fn malformed(detail: &'static str) -> Refusal {
 /// # Errors
 /// `malformed` for anything that is not strict DAG-CBOR.
 pub fn decode(bytes: &[u8]) -> Result<Item<'_>, Refusal> {
-    let mut reader = Reader { rest: bytes };
+    let mut reader = Reader::new(bytes);
     let item = reader.item(0)?;
-    if reader.rest.is_empty() { Ok(item) } else { Err(malformed("bytes behind the item")) }
+    reader.finish()?;
+    Ok(item)
 }
 
 /// Decodes one map and returns its entries.
@@ -61,11 +62,104 @@ pub fn decode_map(bytes: &[u8]) -> Result<Vec<(&str, Item<'_>)>, Refusal> {
     }
 }
 
-struct Reader<'a> {
+/// Reads items one after another without building a tree: for formats that check their bounds on the way, and where a
+/// tree of a hostile input would take a hundred times its bytes.
+///
+/// `depth` is always the number of arrays and maps around what is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
+    /// A reader at the start of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// `malformed` when bytes are left.
+    pub fn finish(self) -> Result<(), Refusal> {
+        if self.rest.is_empty() { Ok(()) } else { Err(malformed("bytes behind the item")) }
+    }
+
+    /// The head of an array: its length, never more than the bytes that are left.
+    ///
+    /// # Errors
+    /// `malformed` when no array follows.
+    pub fn array_len(&mut self, depth: usize) -> Result<usize, Refusal> {
+        self.len_of(4, depth, "expected an array")
+    }
+
+    /// The head of a map: its length, never more than the bytes that are left.
+    ///
+    /// # Errors
+    /// `malformed` when no map follows.
+    pub fn map_len(&mut self, depth: usize) -> Result<usize, Refusal> {
+        self.len_of(5, depth, "expected a map")
+    }
+
+    fn len_of(&mut self, major: u8, depth: usize, otherwise: &'static str) -> Result<usize, Refusal> {
+        let first = self.take(1)?[0];
+        if first >> 5 != major {
+            return Err(malformed(otherwise));
+        }
+        let len = self.argument(first & 31)?;
+        self.reserve(len, depth)
+    }
+
+    /// The next key of a map; `last` is the one before it.
+    ///
+    /// # Errors
+    /// `malformed` when no text follows, or one that does not stand behind `last`.
+    pub fn key(&mut self, last: &mut Option<&'a str>) -> Result<&'a str, Refusal> {
+        let first = self.take(1)?[0];
+        if first >> 5 != 3 {
+            return Err(malformed("a map key that is not text"));
+        }
+        let len = self.argument(first & 31)?;
+        let key = self.text(len)?;
+        if last.is_some_and(|last| (last.len(), last.as_bytes()) >= (key.len(), key.as_bytes())) {
+            return Err(malformed("map keys out of order or repeated"));
+        }
+        *last = Some(key);
+        Ok(key)
+    }
+
+    /// The bytes of the next item, which is checked but not built.
+    ///
+    /// # Errors
+    /// `malformed` when no strict item follows.
+    pub fn raw(&mut self, depth: usize) -> Result<&'a [u8], Refusal> {
+        let before = self.rest;
+        self.skip(depth)?;
+        Ok(&before[..before.len() - self.rest.len()])
+    }
+
+    fn skip(&mut self, depth: usize) -> Result<(), Refusal> {
+        match self.rest.first().map(|first| first >> 5) {
+            Some(4) => {
+                for _ in 0..self.array_len(depth)? {
+                    self.skip(depth + 1)?;
+                }
+            }
+            Some(5) => {
+                let mut last = None;
+                for _ in 0..self.map_len(depth)? {
+                    self.key(&mut last)?;
+                    self.skip(depth + 1)?;
+                }
+            }
+            _ => {
+                self.item(depth)?;
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, len: u64) -> Result<&'a [u8], Refusal> {
         let len = usize::try_from(len).map_err(|_| malformed("a length beyond the input"))?;
         let (head, tail) = self.rest.split_at_checked(len).ok_or_else(|| malformed("the input ends inside an item"))?;
@@ -94,7 +188,11 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(len)?).map_err(|_| malformed("a text that is not UTF-8"))
     }
 
-    fn item(&mut self, depth: usize) -> Result<Item<'a>, Refusal> {
+    /// The next item, built.
+    ///
+    /// # Errors
+    /// `malformed` when no strict item follows.
+    pub fn item(&mut self, depth: usize) -> Result<Item<'a>, Refusal> {
         let first = self.take(1)?[0];
         let (major, low) = (first >> 5, first & 31);
         if major == 7 {
@@ -148,21 +246,11 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, len: u64, depth: usize) -> Result<Item<'a>, Refusal> {
         let len = self.reserve(len, depth)?;
-        let mut entries: Vec<(&str, Item<'_>)> = Vec::with_capacity(len.min(64));
+        let mut entries = Vec::with_capacity(len.min(64));
+        let mut last = None;
         for _ in 0..len {
-            let first = self.take(1)?[0];
-            if first >> 5 != 3 {
-                return Err(malformed("a map key that is not text"));
-            }
-            let key_len = self.argument(first & 31)?;
-            let key = self.text(key_len)?;
-            if let Some((last, _)) = entries.last()
-                && (last.len(), last.as_bytes()) >= (key.len(), key.as_bytes())
-            {
-                return Err(malformed("map keys out of order or repeated"));
-            }
-            let item = self.item(depth + 1)?;
-            entries.push((key, item));
+            let key = self.key(&mut last)?;
+            entries.push((key, self.item(depth + 1)?));
         }
         Ok(Item::Map(entries))
     }
@@ -387,6 +475,19 @@ mod tests {
                 let mut again = Vec::new();
                 item(&mut again, &decoded);
                 prop_assert_eq!(again, bytes);
+            }
+        }
+
+        #[test]
+        fn an_item_is_checked_alike_whether_it_is_built_or_not(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0x60_u8..0x63, 0x80_u8..0x84, 0xa0_u8..0xa4], 0..32)) {
+            let mut building = Reader::new(&bytes);
+            let mut skipping = Reader::new(&bytes);
+            let built = building.item(0);
+            let raw = skipping.raw(0);
+            prop_assert_eq!(built.as_ref().err(), raw.as_ref().err());
+            prop_assert_eq!(building.rest.len(), skipping.rest.len());
+            if let Ok(raw) = raw {
+                prop_assert_eq!(decode(raw).ok(), built.ok());
             }
         }
 

@@ -28,7 +28,7 @@ mod stamp;
 mod value;
 
 pub use clock::{Clock, Entropy};
-pub use entry::{Body, Entry, MAX_KILLS, MAX_OVER, Slot, Writer};
+pub use entry::{Body, Entry, MAX_KILLS, MAX_OVER, Slot, Writer, hash_value};
 pub use ids::{CommitId, EntryId, NetId, RecordId, Salt, Session, ValueHash};
 pub use key::{PublicKey, UNSIGNED};
 pub use names::{Field, Kind};

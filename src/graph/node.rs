@@ -1,0 +1,107 @@
+//! The state of one node: its fields.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rustdht_core::{Entry, Field, Soul, Stamp};
+
+use crate::{FieldState, FieldView, Joined, Rules};
+
+/// Every entry of one soul that belongs to the state.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    soul: Soul,
+    rules: Rules,
+    fields: BTreeMap<Field, FieldState>,
+    weight: usize,
+}
+
+impl NodeState {
+    /// A node without entries.
+    #[must_use]
+    pub fn new(soul: Soul) -> Self {
+        let rules = Rules::of(&soul);
+        Self { soul, rules, fields: BTreeMap::new(), weight: 256 }
+    }
+
+    /// Puts back an entry of a stored state, without joining.
+    pub fn restore(&mut self, entry: Arc<Entry>) {
+        self.weight += entry.weight();
+        match self.fields.get_mut(&*entry.field) {
+            Some(field) => field.restore(entry),
+            None => self.fields.entry(entry.field.clone()).or_default().restore(entry),
+        }
+    }
+
+    /// Joins one entry of this soul.
+    pub fn join(&mut self, entry: Arc<Entry>) -> Joined {
+        debug_assert_eq!(self.soul, entry.soul, "an entry joins the node it names");
+        let field = match self.fields.get_mut(&*entry.field) {
+            Some(field) => field,
+            None => self.fields.entry(entry.field.clone()).or_default(),
+        };
+        let name = entry.field.clone();
+        let joined = field.join(self.rules, entry);
+        if field.is_empty() {
+            self.fields.remove(&name);
+        }
+        let changes = &joined.changes;
+        let weigh = |entries: &[Arc<Entry>]| entries.iter().map(|entry| entry.weight()).sum::<usize>();
+        self.weight = (self.weight + weigh(&changes.puts)).saturating_sub(weigh(&changes.drops));
+        joined
+    }
+
+    /// The soul.
+    #[must_use]
+    pub fn soul(&self) -> &Soul {
+        &self.soul
+    }
+
+    /// The rules of its space.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
+    /// The state of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&FieldState> {
+        self.fields.get(name)
+    }
+
+    /// Every entry.
+    pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.fields.values().flat_map(FieldState::entries)
+    }
+
+    /// What each field shows, in the order of their keys; absent fields are left out.
+    pub fn views(&self) -> impl Iterator<Item = (&Field, FieldView)> {
+        self.fields.iter().filter_map(|(name, field)| Some((name, field.view()?)))
+    }
+
+    /// Every field with an entry, shown or not.
+    #[must_use]
+    pub fn field_names(&self) -> BTreeSet<Field> {
+        self.fields.keys().cloned().collect()
+    }
+
+    /// The greatest stamp of any entry.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        self.entries().map(|entry| entry.stamp).max().unwrap_or_default()
+    }
+
+    /// A rough size in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Whether no entry is here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+}
