@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use rustdht_graph::Wanted;
 use rustdht_core::{
     CommitId, EntryId, Field, Mode, NetId, Placement, PublicKey, Refusal, Soul, Stamp, Value, json::Ints,
     ports::{Durability, ReplicationError, StoreError},
@@ -61,15 +62,6 @@ pub struct RenderOptions {
     pub ints: Ints,
     /// Adds, per field, kind, stamp, author, commit and the entries that lost.
     pub meta: bool,
-}
-
-/// What a write wants a field to be.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Wanted {
-    /// A register; `Value::Null` deletes the field.
-    Value(Value),
-    /// Exactly these elements: what is missing is added, observed others are killed.
-    Set(Vec<Value>),
 }
 
 /// How the fields that a write does not name fare.

@@ -1,0 +1,73 @@
+//! What a node is started with.
+
+use std::{fmt, sync::Arc};
+
+use rustdht_core::{
+    Clock, Entropy,
+    ports::{BlobStore, GraphStore},
+};
+use rustdht_wire::Invite;
+
+/// The outside world.
+#[derive(Clone)]
+pub struct Ports {
+    /// Durable storage of the graph.
+    pub store: Arc<dyn GraphStore>,
+    /// Blobs.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The physical clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// What a database without an identity does; one that has an identity keeps it.
+#[derive(Clone, Debug)]
+pub enum Founding {
+    /// Found a network of its own, mode `open`.
+    Found {
+        /// The network's name.
+        name: String,
+    },
+    /// Enter the network of an invite. Refused by a database that belongs to another one.
+    Join(Box<Invite>),
+}
+
+/// Bounds and start-up choices.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// For a database without an identity.
+    pub founding: Founding,
+    /// Names the machine and folder that the database was found on. Another tag than last time begins a new session,
+    /// so that two copies of one database never write under one (author, session, seq).
+    pub host_tag: [u8; 32],
+    /// Bytes of rendered nodes kept for reads.
+    pub read_cache_bytes: u64,
+    /// Bytes of node states kept for merging.
+    pub merge_cache_bytes: usize,
+    /// Commits of one author that may wait for their stamp.
+    pub deferred_per_author: usize,
+    /// Commits that may wait for their stamp in all.
+    pub deferred_total: usize,
+}
+
+impl Config {
+    /// The defaults, for a database that may have to be founded.
+    #[must_use]
+    pub const fn new(founding: Founding, host_tag: [u8; 32]) -> Self {
+        Self {
+            founding,
+            host_tag,
+            read_cache_bytes: 32 << 20,
+            merge_cache_bytes: 32 << 20,
+            deferred_per_author: 1024,
+            deferred_total: 16_384,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What members send and ask for.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use rustdht_core::{
+    Body, CommitId, Entry, RecordId, Soul,
+    ports::{Batch, IndexItem, Ingest, IngestOutcome, ReplicaId, SideRow, StoreError, StoredCommit},
+};
+use rustdht_graph::{NodeState, Rules as JoinRules};
+use rustdht_wire::{Checked, Place, Rules, Verified, check, envelopes_of, merge_proofs, verify_batch};
+
+use crate::{
+    Outcome,
+    merger::{Answer, Foreign, ForeignDone, Request},
+    node::Inner,
+};
+
+/// Namespace of the replication engine's rows.
+const NS: &str = "engine";
+/// Rows of the engine that are read at start.
+const ENGINE_ROWS: u32 = 16_384;
+/// Entries of one soul that are sent on a read.
+const ONE_ENVELOPE_BYTES: usize = 1 << 20;
+
+pub(crate) struct Door {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// Checks and verifies envelopes from a member, off the async threads.
+async fn verify(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<Result<Foreign, IngestOutcome>> {
+    let count = envelopes.len();
+    let rules = Rules { net: inner.shared.identity.net, now_ms: inner.shared.ports.clock.now_ms() };
+    let work = move || {
+        let mut outcomes: Vec<Option<Result<Foreign, IngestOutcome>>> = Vec::with_capacity(envelopes.len());
+        let mut checked: Vec<Checked> = Vec::new();
+        let mut at = Vec::new();
+        for (index, envelope) in envelopes.iter().enumerate() {
+            match check(envelope, Place::Replica, &rules) {
+                Ok(good) => {
+                    checked.push(good);
+                    at.push(index);
+                    outcomes.push(None);
+                }
+                Err(refusal) => outcomes.push(Some(Err(IngestOutcome::Refused(refusal)))),
+            }
+        }
+        for (index, verified) in at.into_iter().zip(verify_batch(checked)) {
+            outcomes[index] = Some(match verified {
+                Ok(verified) => Ok(Foreign { verified, envelope: envelopes[index].clone(), door: false }),
+                Err(refusal) => Err(IngestOutcome::Refused(refusal)),
+            });
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(IngestOutcome::Unavailable))).collect()
+    };
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| vec![Err(IngestOutcome::Unavailable); count])
+}
+
+/// Commits that came in part are completed with what is stored of them.
+async fn complete(inner: &Inner, commits: &mut [Foreign]) -> Result<(), StoreError> {
+    let partial = |verified: &Verified| verified.commit.leaves.is_empty() && !verified.commit.proofs.is_empty();
+    let ids: Vec<CommitId> =
+        commits.iter().filter(|foreign| partial(&foreign.verified)).map(|foreign| foreign.verified.commit.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let stored: HashMap<CommitId, StoredCommit> =
+        inner.shared.ports.store.commits(&ids).await?.into_iter().map(|commit| (commit.id, commit)).collect();
+    for foreign in commits {
+        if let Some(known) = stored.get(&foreign.verified.commit.id) {
+            foreign.verified.commit = merge_proofs(known, &foreign.verified.commit);
+        }
+    }
+    Ok(())
+}
+
+/// Verifies, joins and makes durable what members sent.
+pub(crate) async fn join(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
+    let verified = verify(inner, envelopes).await;
+    let mut outcomes = Vec::with_capacity(verified.len());
+    let mut commits = Vec::new();
+    for verified in verified {
+        match verified {
+            Ok(foreign) => {
+                outcomes.push(None);
+                commits.push(foreign);
+            }
+            Err(outcome) => outcomes.push(Some(outcome)),
+        }
+    }
+    let mut done = Vec::new();
+    if !commits.is_empty() && complete(inner, &mut commits).await.is_ok() {
+        if let Ok(Answer::Foreign(joined)) = inner.submit(Request::Foreign(commits)).await {
+            done = joined;
+        }
+    }
+    let mut done = done.into_iter();
+    let resolve = |outcome: Option<IngestOutcome>| match outcome {
+        Some(outcome) => outcome,
+        None => done.next().map_or(IngestOutcome::Unavailable, summarise),
+    };
+    outcomes.into_iter().map(resolve).collect()
+}
+
+/// One word for a commit whose operations fared differently: the one that stands most in the way.
+fn summarise(done: ForeignDone) -> IngestOutcome {
+    let mut summary = IngestOutcome::Durable;
+    let mut refused = None;
+    for (_, _, outcome) in done.results {
+        match outcome {
+            Ok(Some(Outcome::Deferred { until_ms })) => return IngestOutcome::Early { until_ms },
+            Ok(Some(_)) => {}
+            Ok(None) => summary = IngestOutcome::Pending,
+            Err(refusal) => refused = Some(refusal),
+        }
+    }
+    refused.map_or(summary, IngestOutcome::Refused)
+}
+
+impl Door {
+    async fn envelopes_of(&self, entries: Vec<Entry>, max_bytes: usize) -> Result<(Vec<Bytes>, HashSet<CommitId>), StoreError> {
+        let mut by_commit: BTreeMap<CommitId, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            by_commit.entry(entry.commit).or_default().push(entry);
+        }
+        let ids: Vec<CommitId> = by_commit.keys().copied().collect();
+        let mut commits: HashMap<CommitId, StoredCommit> = HashMap::new();
+        for commit in self.inner.shared.ports.store.commits(&ids).await? {
+            commits.insert(commit.id, commit);
+        }
+        let (mut sent, mut envelopes, mut total) = (HashSet::new(), Vec::new(), 0);
+        for (id, entries) in &by_commit {
+            let Some(commit) = commits.get(id) else { continue };
+            let entries: Vec<&Entry> = entries.iter().collect();
+            match envelopes_of(commit, &entries, ONE_ENVELOPE_BYTES.min(max_bytes)) {
+                Ok(parts) => {
+                    let bytes: usize = parts.iter().map(Vec::len).sum();
+                    if total + bytes > max_bytes && !envelopes.is_empty() {
+                        break;
+                    }
+                    total += bytes;
+                    envelopes.extend(parts.into_iter().map(Bytes::from));
+                    sent.insert(*id);
+                }
+                Err(error) => tracing::error!(commit = %id, %error, "a stored commit cannot be sent"),
+            }
+        }
+        Ok((envelopes, sent))
+    }
+
+    /// The kills and erases that cover value-less entries: whoever gets one needs the other.
+    async fn covers(&self, entries: &[Entry]) -> Result<Vec<Entry>, StoreError> {
+        let bare: Vec<&Entry> = entries.iter().filter(|entry| matches!(entry.body, Body::Dropped(_))).collect();
+        let souls: HashSet<Soul> = bare.iter().map(|entry| entry.soul.clone()).collect();
+        if souls.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut states: HashMap<Soul, NodeState> = HashMap::new();
+        for entry in self.inner.shared.ports.store.load(&souls.into_iter().collect::<Vec<_>>()).await? {
+            states.entry(entry.soul.clone()).or_insert_with(|| NodeState::new(entry.soul.clone())).restore(entry.into());
+        }
+        let mut covers: HashMap<rustdht_core::EntryId, Entry> = HashMap::new();
+        for entry in bare {
+            let Some(field) = states.get(&entry.soul).and_then(|state| state.field(&entry.field)) else { continue };
+            if let Some(cover) = field.covers(JoinRules::of(&entry.soul), entry).next() {
+                covers.insert(cover.id, (**cover).clone());
+            }
+        }
+        Ok(covers.into_values().collect())
+    }
+
+    async fn load_records(&self, records: &[RecordId], max_bytes: usize) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
+        let key = &self.inner.shared.network_key;
+        let asked: HashSet<RecordId> = records.iter().copied().collect();
+        let mut entries = self.inner.shared.ports.store.by_record(records).await?;
+        entries.retain(|entry| asked.contains(&entry.id.record_id(key)));
+        let found: HashMap<RecordId, CommitId> = entries.iter().map(|entry| (entry.id.record_id(key), entry.commit)).collect();
+        entries.extend(self.covers(&entries).await?);
+        entries.sort_by_key(|entry| (entry.commit, entry.index));
+        entries.dedup_by_key(|entry| entry.id);
+        let (envelopes, sent) = self.envelopes_of(entries, max_bytes).await?;
+        let missing = records.iter().filter(|record| found.get(record).is_none_or(|commit| !sent.contains(commit)));
+        Ok((envelopes, missing.copied().collect()))
+    }
+}
+
+#[async_trait]
+impl Ingest for Door {
+    #[tracing::instrument(name = "node.ingest", level = "debug", skip_all, fields(%from, envelopes = envelopes.len()))]
+    async fn ingest(&self, from: &ReplicaId, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
+        join(&self.inner, envelopes).await
+    }
+
+    async fn envelopes(&self, records: &[RecordId], max_bytes: usize) -> (Vec<Bytes>, Vec<RecordId>) {
+        match self.load_records(records, max_bytes).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(%error, "records cannot be read");
+                (Vec::new(), records.to_vec())
+            }
+        }
+    }
+
+    async fn soul_envelopes(&self, soul: &Soul, max_bytes: usize) -> Vec<Bytes> {
+        let loaded = match self.inner.shared.ports.store.load(std::slice::from_ref(soul)).await {
+            Ok(entries) => self.envelopes_of(entries, max_bytes).await,
+            Err(error) => Err(error),
+        };
+        match loaded {
+            Ok((envelopes, _)) => envelopes,
+            Err(error) => {
+                tracing::error!(%error, "a soul cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn block(&self, cid: &Cid) -> Option<Bytes> {
+        self.inner.shared.ports.blobs.block(cid).await.ok().flatten()
+    }
+
+    async fn index(&self, after: i64, limit: u32) -> (Vec<IndexItem>, i64) {
+        match self.inner.shared.ports.store.index(after, limit).await {
+            Ok((rows, cursor)) => {
+                let key = &self.inner.shared.network_key;
+                let item = |row: &rustdht_core::ports::IndexRow| IndexItem {
+                    seconds: row.stamp.index_seconds(),
+                    record: row.id.record_id(key),
+                    partition: row.partition,
+                };
+                (rows.iter().map(item).collect(), cursor)
+            }
+            Err(error) => {
+                tracing::error!(%error, "the index cannot be read");
+                (Vec::new(), after)
+            }
+        }
+    }
+
+    async fn save(&self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let side = vec![SideRow { ns: NS, key, value, insert_only: false }];
+        let batch = Batch { side, now_ms: self.inner.shared.ports.clock.now_ms(), ..Batch::default() };
+        if let Err(error) = self.inner.shared.ports.store.apply(batch).await {
+            tracing::error!(%error, "the engine's state cannot be saved");
+        }
+    }
+
+    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        match self.inner.shared.ports.store.side_scan(NS, &[], ENGINE_ROWS).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "the engine's state cannot be read");
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Groups become durable here, one transaction each, in order; then they are answered and published.
+
+use std::sync::{
+    Arc,
+    atomic::Ordering,
+};
+
+use rustdht_core::ports::{Applied, Batch, FeedRow, Published, Replicator, StoreError};
+use rustdht_graph::Rules;
+use tokio::sync::{broadcast, mpsc};
+
+use super::{Job, group::Group, run::Shared};
+use crate::{Error, cache::ReadCache};
+
+/// History rows of one field that an erase looks through at a time.
+const HISTORY_PAGE: u32 = 10_000;
+
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cache: Arc<ReadCache>,
+    pub(crate) replicator: Arc<std::sync::OnceLock<Arc<dyn Replicator>>>,
+    pub(crate) feed: broadcast::Sender<Arc<FeedRow>>,
+    pub(crate) seen_feed: u64,
+    pub(crate) again: mpsc::Sender<Vec<Job>>,
+}
+
+impl Committer {
+    /// Runs until the merger is gone.
+    pub(crate) async fn run(mut self, mut groups: mpsc::Receiver<Group>) {
+        while let Some(group) = groups.recv().await {
+            self.commit(group).await;
+        }
+    }
+
+    async fn commit(&mut self, mut group: Group) {
+        if group.epoch != self.shared.epoch.load(Ordering::Acquire) {
+            // Planned on top of a group that could not be written.
+            self.retry(group).await;
+            return;
+        }
+        let souls: Vec<_> = group.changed().cloned().collect();
+        let empty = group.is_empty();
+        let erases = std::mem::take(&mut group.erases);
+        let (mut batch, published) = group.finish(self.seen_feed);
+        let changes = batch.changes.clone();
+        let applied = if empty {
+            Ok(Applied::Done { feed: self.seen_feed })
+        } else {
+            match self.forget(&mut batch, &erases).await {
+                Ok(()) => self.shared.ports.store.apply(batch).await,
+                Err(error) => Err(error),
+            }
+        };
+        match applied {
+            Ok(Applied::Done { feed }) => {
+                self.seen_feed = feed;
+                self.shared.feed.store(feed, Ordering::Release);
+                self.shared.durable.store(group.number, Ordering::Release);
+                for soul in &souls {
+                    self.cache.changed(soul, group.rendered.remove(soul).flatten());
+                }
+                if !changes.is_empty() {
+                    // An error means that nobody watches.
+                    let _ = self.feed.send(Arc::new(FeedRow { number: feed, ms: group.now_ms, changes }));
+                }
+                self.publish(published).await;
+                for (job, answer) in group.answers {
+                    let _ = job.reply.send(answer);
+                }
+            }
+            Ok(Applied::Conflict) => {
+                self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+                self.seen_feed = self.last_feed().await;
+                self.retry(group).await;
+            }
+            Ok(Applied::Duplicate { ns, .. }) => {
+                self.fail(group, &StoreError::Failed(format!("a row of {ns} exists already")));
+            }
+            Err(error) => self.fail(group, &error),
+        }
+    }
+
+    /// Erases reach what only history still holds.
+    async fn forget(&self, batch: &mut Batch, erases: &[Arc<rustdht_core::Entry>]) -> Result<(), StoreError> {
+        for eraser in erases {
+            let rules = Rules::of(&eraser.soul);
+            let history = self.shared.ports.store.history(&eraser.soul, &eraser.field, HISTORY_PAGE).await?;
+            let covered = history.iter().filter(|loser| rules.erases(eraser, &loser.entry));
+            batch.forget.extend(covered.map(|loser| loser.entry.id));
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, published: Published) {
+        let nothing = published.adds.is_empty() && published.drops.is_empty() && published.push.is_empty();
+        if nothing {
+            return;
+        }
+        if let Some(replicator) = self.replicator.get()
+            && let Err(error) = replicator.publish(published).await
+        {
+            tracing::debug!(%error, "the network did not take a write; reconciliation will");
+        }
+    }
+
+    async fn last_feed(&self) -> u64 {
+        let mut after = self.seen_feed;
+        while let Ok(page) = self.shared.ports.store.feed(after, 10_000).await {
+            let Some(last) = page.rows.last() else { break };
+            after = last.number;
+            for change in page.rows.iter().flat_map(|row| &row.changes) {
+                self.cache.changed(&change.soul, None);
+            }
+        }
+        after
+    }
+
+    async fn retry(&self, group: Group) {
+        let jobs: Vec<Job> = group.answers.into_iter().map(|(job, _)| job).collect();
+        // The merger takes these before anything else; it is gone only when the node stops.
+        let _ = self.again.send(jobs).await;
+    }
+
+    fn fail(&self, group: Group, error: &StoreError) {
+        tracing::error!(%error, jobs = group.answers.len(), "a group could not be written");
+        self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        for (job, _) in group.answers {
+            let _ = job.reply.send(Err(Error::Store(StoreError::Failed(error.to_string()))));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Joining entries into states, and what became of them.
+
+use std::sync::Arc;
+
+use rustdht_core::{Entry, Timing};
+use rustdht_graph::Merge;
+
+use super::{Foreign, ForeignDone, deferred, group::Group, run::Merger};
+use crate::{Outcome, metrics as names};
+
+impl Merger {
+    /// Joins one entry whose state is loaded.
+    pub(super) fn join(&mut self, group: &mut Group, entry: Arc<Entry>) -> Merge {
+        let soul = entry.soul.clone();
+        let joined = self.states.with(&soul, |state| state.join(entry));
+        debug_assert!(joined.is_some(), "states of a group are loaded before it is planned");
+        let Some(joined) = joined else { return Merge::Pending };
+        let label = match joined.merge {
+            Merge::Taken => "taken",
+            Merge::Known => "known",
+            Merge::Historical => "historical",
+            Merge::Pending => "pending",
+        };
+        metrics::counter!(names::OPERATIONS, "outcome" => label).increment(1);
+        group.take(joined.changes);
+        joined.merge
+    }
+
+    /// Joins a commit from a door or a member; one stamped ahead of the clock is kept until it is due.
+    pub(super) fn foreign(&mut self, group: &mut Group, foreign: &Foreign, due: Option<deferred::Key>) -> ForeignDone {
+        let verified = &foreign.verified;
+        if let Some(key) = due {
+            group.side.push(self.deferred.done(&key));
+        } else if let Timing::Deferred { until_ms } = verified.header.stamp.timing(group.now_ms) {
+            return self.defer(group, foreign, until_ms);
+        }
+        if verified.header.stamp > self.session.clock.last() {
+            self.session.clock.observe(verified.header.stamp);
+            self.clock_moved = true;
+        }
+        let mut results = Vec::with_capacity(verified.entries.len());
+        let mut waiting = Vec::new();
+        for (index, entry) in &verified.entries {
+            match entry {
+                Ok(entry) => match self.join(group, Arc::new(entry.clone())) {
+                    Merge::Pending => waiting.push((*index, entry)),
+                    merge => results.push((*index, entry.id, Ok(outcome(merge)))),
+                },
+                Err(refusal) => {
+                    let id = rustdht_core::EntryId::of(&verified.commit.id, *index);
+                    results.push((*index, id, Err(refusal.clone())));
+                }
+            }
+        }
+        // A kill of the same commit may cover what came without its value before it.
+        for (index, entry) in waiting {
+            let merge = self.join(group, Arc::new(entry.clone()));
+            results.push((index, entry.id, Ok(outcome(merge))));
+        }
+        results.sort_unstable_by_key(|(index, ..)| *index);
+        group.commit(verified.commit.clone());
+        if foreign.door {
+            group.push(verified.commit.id, foreign.envelope.clone());
+        }
+        ForeignDone { results }
+    }
+
+    fn defer(&mut self, group: &mut Group, foreign: &Foreign, until_ms: u64) -> ForeignDone {
+        let kept = self.deferred.keep(until_ms, foreign);
+        let results = foreign.verified.entries.iter().map(|(index, entry)| {
+            let id = rustdht_core::EntryId::of(&foreign.verified.commit.id, *index);
+            let outcome = match (entry, &kept) {
+                (Ok(_), Ok(_)) => Ok(Some(Outcome::Deferred { until_ms })),
+                (Err(refusal), _) | (_, Err(refusal)) => Err(refusal.clone()),
+            };
+            (*index, id, outcome)
+        });
+        let done = ForeignDone { results: results.collect() };
+        group.side.extend(kept.ok().flatten());
+        done
+    }
+}
+
+fn outcome(merge: Merge) -> Option<Outcome> {
+    match merge {
+        Merge::Taken => Some(Outcome::Taken),
+        Merge::Known => Some(Outcome::Known),
+        Merge::Historical => Some(Outcome::Historical),
+        Merge::Pending => None,
+    }
+}

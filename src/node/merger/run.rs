@@ -1,0 +1,234 @@
+//! The merger's loop.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rustdht_core::Soul;
+use rustdht_wire::{Rules, SigningKey};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Answer, GROUP_JOBS, GROUP_OPERATIONS, GROUPS_AHEAD, Job, Request, Session,
+    deferred::{self, Deferred},
+    group::Group,
+    states::States,
+};
+use crate::{Config, Error, Identity, Ports, metrics as names};
+
+/// How often due commits are looked for while any waits.
+const DUE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What merger, committer and doors share.
+pub(crate) struct Shared {
+    pub(crate) ports: Ports,
+    pub(crate) identity: Identity,
+    pub(crate) gateway: SigningKey,
+    pub(crate) network_key: [u8; 32],
+    /// The last group that is durable.
+    pub(crate) durable: AtomicU64,
+    /// Rises when a group could not be written: whatever was planned on top of it is void.
+    pub(crate) epoch: AtomicU64,
+    pub(crate) deferred: AtomicU64,
+    pub(crate) clock: AtomicU64,
+    /// The last feed number that is durable.
+    pub(crate) feed: AtomicU64,
+}
+
+pub(crate) struct Merger {
+    pub(super) shared: Arc<Shared>,
+    pub(super) states: States,
+    pub(super) session: Session,
+    pub(super) deferred: Deferred,
+    /// The clock or the session moved in this group.
+    pub(super) clock_moved: bool,
+    jobs: mpsc::Receiver<Job>,
+    again: mpsc::Receiver<Vec<Job>>,
+    groups: mpsc::Sender<Group>,
+    next: u64,
+    epoch: u64,
+    backlog: VecDeque<Job>,
+}
+
+impl Merger {
+    /// The merger, and the queue of groups for the committer; `again` brings back jobs that met a conflict.
+    pub(crate) async fn new(
+        shared: Arc<Shared>,
+        config: &Config,
+        session: Session,
+        jobs: mpsc::Receiver<Job>,
+        again: mpsc::Receiver<Vec<Job>>,
+    ) -> Result<(Self, mpsc::Receiver<Group>), Error> {
+        let deferred = Deferred::load(&shared.ports, config).await?;
+        let (groups, queue) = mpsc::channel(GROUPS_AHEAD);
+        shared.deferred.store(deferred.len() as u64, Ordering::Relaxed);
+        let merger = Self {
+            states: States::new(config.merge_cache_bytes),
+            session,
+            deferred,
+            clock_moved: false,
+            jobs,
+            again,
+            groups,
+            next: 1,
+            epoch: 0,
+            backlog: VecDeque::new(),
+            shared,
+        };
+        Ok((merger, queue))
+    }
+
+    /// Runs until it is told to stop and has planned what was taken before.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        while let Some(jobs) = self.collect(&stop).await {
+            if jobs.is_empty() {
+                continue;
+            }
+            let group = self.plan(jobs).await;
+            if self.groups.send(group).await.is_err() {
+                break;
+            }
+        }
+    }
+
+    /// The next jobs; an empty answer means to look again, `None` that the queue is closed.
+    async fn collect(&mut self, stop: &CancellationToken) -> Option<Vec<Job>> {
+        if self.deferred.next_ms().is_some_and(|due| due <= self.shared.ports.clock.now_ms()) {
+            return Some(self.due().await);
+        }
+        let mut fresh = Vec::new();
+        if self.backlog.is_empty() {
+            let waiting = self.deferred.len() > 0;
+            tokio::select! {
+                biased;
+                again = self.again.recv() => self.backlog.extend(again.into_iter().flatten()),
+                count = self.jobs.recv_many(&mut fresh, GROUP_JOBS) => if count == 0 { return None },
+                () = stop.cancelled(), if !self.jobs.is_closed() => {
+                    self.jobs.close();
+                    return Some(Vec::new());
+                }
+                () = tokio::time::sleep(DUE_INTERVAL), if waiting => return Some(Vec::new()),
+            }
+            self.backlog.extend(fresh);
+        }
+        let mut operations = 0;
+        let mut jobs = Vec::new();
+        while let Some(job) = self.backlog.front() {
+            operations += job.request.operations();
+            if !jobs.is_empty() && operations > GROUP_OPERATIONS {
+                break;
+            }
+            jobs.extend(self.backlog.pop_front());
+        }
+        Some(jobs)
+    }
+
+    /// The deferred commits whose time has come, as a job.
+    async fn due(&mut self) -> Vec<Job> {
+        let rules = Rules { net: self.shared.identity.net, now_ms: self.shared.ports.clock.now_ms() };
+        let due = deferred::load_due(&self.shared.ports, &rules).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "deferred commits cannot be read");
+            Vec::new()
+        });
+        if due.is_empty() {
+            // What cannot be read now is tried again after a restart.
+            self.deferred.pass_over(rules.now_ms);
+            return Vec::new();
+        }
+        // Nobody waits for the answer.
+        let (reply, _) = tokio::sync::oneshot::channel();
+        vec![Job { request: Request::Due(due), reply }]
+    }
+
+    async fn plan(&mut self, jobs: Vec<Job>) -> Group {
+        let number = self.next;
+        self.next += 1;
+        self.states.evict(self.shared.durable.load(Ordering::Acquire));
+        let epoch = self.shared.epoch.load(Ordering::Acquire);
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.states.clear();
+            if let Err(error) = self.deferred.reload(&self.shared.ports).await {
+                tracing::error!(%error, "deferred commits cannot be read");
+            }
+        }
+        let now_ms = self.shared.ports.clock.now_ms();
+        let mut group = Group::new(number, self.epoch, now_ms, self.shared.network_key);
+        metrics::histogram!(names::GROUP_JOBS).record(jobs.len() as f64);
+        let loaded = self.load(&jobs, number).await;
+        for job in jobs {
+            let answer = match &loaded {
+                Ok(()) => self.answer(&mut group, &job.request),
+                Err(error) => Err(Error::Store(rustdht_core::ports::StoreError::Failed(error.clone()))),
+            };
+            group.answers.push((job, answer));
+        }
+        if std::mem::take(&mut self.clock_moved) {
+            group.side.push(self.session.row());
+            self.shared.clock.store(self.session.clock.last().0, Ordering::Relaxed);
+        }
+        self.shared.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
+        self.gauge();
+        group
+    }
+
+    /// Brings the states of every soul that the jobs name.
+    async fn load(&mut self, jobs: &[Job], group: u64) -> Result<(), String> {
+        let mut missing: HashSet<Soul> = HashSet::new();
+        let mut need = |states: &mut States, soul: &Soul| {
+            if !missing.contains(soul) && !states.touch(soul, group) {
+                missing.insert(soul.clone());
+            }
+        };
+        for job in jobs {
+            match &job.request {
+                Request::Write(write) => need(&mut self.states, &write.soul),
+                Request::Ops(ops) => ops.iter().for_each(|op| need(&mut self.states, &op.soul)),
+                Request::Import(nodes) => nodes.iter().for_each(|node| need(&mut self.states, &node.soul)),
+                Request::Foreign(commits) => commits.iter().for_each(|foreign| {
+                    foreign.verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok()).for_each(|entry| need(&mut self.states, &entry.soul));
+                }),
+                Request::Due(commits) => commits.iter().for_each(|(_, foreign)| {
+                    foreign.verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok()).for_each(|entry| need(&mut self.states, &entry.soul));
+                }),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let souls: Vec<Soul> = missing.into_iter().collect();
+        match self.shared.ports.store.load(&souls).await {
+            Ok(entries) => {
+                self.states.restore(souls, entries, group);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, "node states cannot be read");
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn answer(&mut self, group: &mut Group, request: &Request) -> Result<Answer, Error> {
+        match request {
+            Request::Write(write) => self.write(group, write).map(Answer::Written),
+            Request::Ops(ops) => self.operations(group, ops).map(Answer::Joined),
+            Request::Import(nodes) => Ok(Answer::Imported(self.import(group, nodes))),
+            Request::Foreign(commits) => {
+                Ok(Answer::Foreign(commits.iter().map(|foreign| self.foreign(group, foreign, None)).collect()))
+            }
+            Request::Due(commits) => {
+                for (key, foreign) in commits {
+                    self.foreign(group, foreign, Some(*key));
+                }
+                Ok(Answer::Due)
+            }
+        }
+    }
+}

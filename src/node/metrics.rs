@@ -1,0 +1,20 @@
+//! The metrics of this crate.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Operations joined, by outcome.
+pub(crate) const OPERATIONS: &str = "rustdht_node_operations_total";
+/// Jobs of one group.
+pub(crate) const GROUP_JOBS: &str = "rustdht_node_group_jobs";
+/// Commits waiting for their stamp.
+pub(crate) const DEFERRED: &str = "rustdht_node_deferred_commits";
+/// Bytes of node states kept for merging.
+pub(crate) const MERGE_CACHE: &str = "rustdht_node_merge_cache_bytes";
+
+/// Registers names, units and texts with the installed recorder.
+pub fn describe() {
+    describe_counter!(OPERATIONS, Unit::Count, "operations joined, by outcome");
+    describe_histogram!(GROUP_JOBS, Unit::Count, "jobs that shared one transaction");
+    describe_gauge!(DEFERRED, Unit::Count, "commits waiting for their stamp");
+    describe_gauge!(MERGE_CACHE, Unit::Bytes, "node states kept for merging");
+}

@@ -1,0 +1,259 @@
+//! The handle that doors and bridges hold.
+
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use rustdht_core::{
+    CommitId, Stamp,
+    ports::{BlobStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator},
+};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, Error, GraphStatus, Identity, Ports, Tasks,
+    cache::ReadCache,
+    identity::{self, Secrets},
+    ingest::Door,
+    merger::{Answer, Committer, Job, Merger, QUEUE_JOBS, Request, Session, Shared},
+};
+
+/// Feed rows that a slow watcher may lag behind before it is sent back to the store.
+const FEED_BACKLOG: usize = 1024;
+/// Groups of jobs that met a conflict and wait to be planned again.
+const AGAIN_GROUPS: usize = 8;
+/// How long a caller waits for room in the merger's queue.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running node; cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) cache: Arc<ReadCache>,
+    pub(crate) replicator: Arc<OnceLock<Arc<dyn Replicator>>>,
+    pub(crate) feed: broadcast::Sender<Arc<FeedRow>>,
+    pub(crate) jobs: mpsc::Sender<Job>,
+    pub(crate) stopping: CancellationToken,
+    secrets: Secrets,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("identity", &self.inner.shared.identity).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Opens the database's identity (founding or joining a network if it has none) and prepares the tasks that carry
+    /// the node. Nothing merges until [`Tasks::run`] runs.
+    ///
+    /// # Errors
+    /// `wrong_network` when an invite of another network is given; when the store fails.
+    pub async fn start(ports: Ports, config: Config) -> Result<(Self, Tasks), Error> {
+        let secrets = identity::load_or_found(&ports, &config).await?;
+        let session = Session::load(&ports, &config, secrets.gateway.public()).await?;
+        let seen_feed = ports.store.last_feed().await?;
+        let shared = Arc::new(Shared {
+            identity: secrets.identity.clone(),
+            gateway: rustdht_wire::SigningKey::from_seed(&secrets.gateway.seed()),
+            network_key: secrets.network_key,
+            durable: 0.into(),
+            epoch: 0.into(),
+            deferred: 0.into(),
+            clock: session.clock().0.into(),
+            feed: seen_feed.into(),
+            ports,
+        });
+        let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
+        let (again, again_queue) = mpsc::channel(AGAIN_GROUPS);
+        let (feed, _) = broadcast::channel(FEED_BACKLOG);
+        let cache = Arc::new(ReadCache::new(config.read_cache_bytes));
+        let replicator = Arc::new(OnceLock::new());
+        let (merger, groups) = Merger::new(Arc::clone(&shared), &config, session, queue, again_queue).await?;
+        let committer = Committer {
+            shared: Arc::clone(&shared),
+            cache: Arc::clone(&cache),
+            replicator: Arc::clone(&replicator),
+            feed: feed.clone(),
+            seen_feed,
+            again,
+        };
+        let stopping = CancellationToken::new();
+        let tasks = Tasks::new(merger, committer, groups, Arc::clone(&shared), stopping.clone());
+        let inner = Inner { shared, cache, replicator, feed, jobs, stopping, secrets };
+        Ok((Self { inner: Arc::new(inner) }, tasks))
+    }
+
+    /// Binds the network; the first binding holds.
+    pub fn bind(&self, replicator: Arc<dyn Replicator>) {
+        let _ = self.inner.replicator.set(replicator);
+    }
+
+    /// The door for what members send.
+    #[must_use]
+    pub fn ingest(&self) -> Arc<dyn Ingest> {
+        Arc::new(Door { inner: Arc::clone(&self.inner) })
+    }
+
+    /// Who this gateway is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner.shared.identity
+    }
+
+    /// The secret that members of the network share.
+    #[must_use]
+    pub fn network_key(&self) -> [u8; 32] {
+        self.inner.secrets.network_key
+    }
+
+    /// The seed of the Ed25519 key behind the PeerId.
+    #[must_use]
+    pub fn peer_seed(&self) -> [u8; 32] {
+        self.inner.secrets.peer_seed
+    }
+
+    /// Blobs.
+    #[must_use]
+    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
+        &self.inner.shared.ports.blobs
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn GraphStore> {
+        &self.inner.shared.ports.store
+    }
+
+    /// Takes no further write; those under way are finished by [`Tasks::run`].
+    pub fn stop(&self) {
+        self.inner.stopping.cancel();
+    }
+
+    /// The text of an invite to this network.
+    ///
+    /// # Errors
+    /// When the network cannot be asked for its addresses.
+    pub async fn invite(&self) -> Result<String, Error> {
+        let network = self.network_status().await?;
+        let addresses = network.map(|status| status.listen).unwrap_or_default();
+        Ok(self.inner.secrets.invite(addresses).to_text()?)
+    }
+
+    async fn network_status(&self) -> Result<Option<NetworkStatus>, Error> {
+        match self.inner.replicator.get() {
+            Some(replicator) => Ok(Some(replicator.status().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Counts of the graph and the state of the swarm.
+    ///
+    /// # Errors
+    /// When the store or the network fails.
+    pub async fn status(&self) -> Result<(GraphStatus, Option<NetworkStatus>), Error> {
+        let stats = self.store().stats().await?;
+        let graph = GraphStatus {
+            entries: stats.entries,
+            commits: stats.commits,
+            database_bytes: stats.bytes,
+            deferred: self.inner.shared.deferred.load(Ordering::Relaxed),
+            clock: Stamp(self.inner.shared.clock.load(Ordering::Relaxed)),
+            feed: self.last_feed(),
+        };
+        Ok((graph, self.network_status().await?))
+    }
+
+    /// Peers known.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, Error> {
+        match self.inner.replicator.get() {
+            Some(replicator) => Ok(replicator.peers().await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Dials an address and remembers it.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub async fn dial(&self, address: &str) -> Result<(), Error> {
+        match self.inner.replicator.get() {
+            Some(replicator) => Ok(replicator.dial(address).await?),
+            None => Err(ReplicationError::Closed.into()),
+        }
+    }
+
+    /// Whether the database answers and the node is not stopping.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub async fn ready(&self) -> Result<(), Error> {
+        if self.inner.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        Ok(self.store().ping().await?)
+    }
+
+    /// The last feed number that is durable.
+    #[must_use]
+    pub fn last_feed(&self) -> u64 {
+        self.inner.shared.feed.load(Ordering::Acquire)
+    }
+
+    /// How far a commit got; `None`: it is not here.
+    ///
+    /// # Errors
+    /// When the store or the network fails.
+    pub async fn durability(&self, commit: CommitId) -> Result<Option<Durability>, Error> {
+        if let Some(replicator) = self.inner.replicator.get()
+            && let Some(durability) = replicator.outstanding(commit).await?
+        {
+            return Ok(Some(durability));
+        }
+        let stored = self.store().commits(&[commit]).await?;
+        if stored.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match self.network_status().await? {
+            // Nothing outstanding is known: every member confirmed it, or reconciliation ended equal since.
+            Some(status) => Durability { durable: status.replicas, wanted: status.write_quorum, outstanding: Vec::new() },
+            None => alone(),
+        }))
+    }
+
+    pub(crate) async fn wait_durable(&self, commit: Option<CommitId>, wait: Duration) -> Result<Durability, Error> {
+        match (commit, self.inner.replicator.get()) {
+            (Some(commit), Some(replicator)) => Ok(replicator.durability(commit, wait).await?),
+            _ => Ok(alone()),
+        }
+    }
+}
+
+/// The durability of what only this gateway has to hold.
+const fn alone() -> Durability {
+    Durability { durable: 1, wanted: 1, outstanding: Vec::new() }
+}
+
+impl Inner {
+    /// Hands a job to the merger and waits for its answer, which comes when the write is durable.
+    pub(crate) async fn submit(&self, request: Request) -> Result<Answer, Error> {
+        if self.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        match self.jobs.send_timeout(Job { request, reply }, QUEUE_PATIENCE).await {
+            Ok(()) => answer.await.unwrap_or(Err(Error::Stopping)),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Error::Overloaded),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Error::Stopping),
+        }
+    }
+
+}

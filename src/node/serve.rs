@@ -1,0 +1,79 @@
+//! The tasks that carry a node.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use rustdht_core::ports::StoreError;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error,
+    merger::{Committer, Group, Merger, Shared},
+};
+
+/// How often old history and feed rows are removed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The merger, the committer and housekeeping; run them beside the doors.
+pub struct Tasks {
+    merger: Merger,
+    committer: Committer,
+    groups: mpsc::Receiver<Group>,
+    shared: Arc<Shared>,
+    stopping: CancellationToken,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tasks")
+    }
+}
+
+impl Tasks {
+    pub(crate) fn new(
+        merger: Merger,
+        committer: Committer,
+        groups: mpsc::Receiver<Group>,
+        shared: Arc<Shared>,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { merger, committer, groups, shared, stopping }
+    }
+
+    /// Runs until [`crate::Node::stop`] is called and every write taken before is answered.
+    ///
+    /// # Errors
+    /// When a task died.
+    pub async fn run(self) -> Result<(), Error> {
+        let Self { merger, committer, groups, shared, stopping } = self;
+        let mut tasks = JoinSet::new();
+        // Planning a group is computation; on a thread of its own it does not hold up the tasks that serve requests.
+        let runtime = tokio::runtime::Handle::current();
+        let stop = stopping.clone();
+        tasks.spawn_blocking(move || runtime.block_on(merger.run(stop)));
+        tasks.spawn(committer.run(groups));
+        let mut trim = tokio::time::interval(TRIM_INTERVAL);
+        let mut died = false;
+        loop {
+            tokio::select! {
+                ended = tasks.join_next() => match ended {
+                    None => break,
+                    Some(Ok(())) => died |= !stopping.is_cancelled(),
+                    Some(Err(error)) => {
+                        tracing::error!(%error, "a task of the node died");
+                        died = true;
+                    }
+                },
+                _ = trim.tick() => {
+                    if let Err(error) = shared.ports.store.trim(shared.ports.clock.now_ms()).await {
+                        tracing::warn!(%error, "old history could not be removed");
+                    }
+                }
+            }
+            if died {
+                stopping.cancel();
+            }
+        }
+        if died { Err(Error::Store(StoreError::Failed("a task of the node died".into()))) } else { Ok(()) }
+    }
+}
