@@ -12,6 +12,8 @@
 //! # Ok::<(), rustdht_core::Refusal>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod cbor;
 mod clock;
 mod entry;

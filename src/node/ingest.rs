@@ -123,24 +123,38 @@ fn summarise(done: ForeignDone) -> IngestOutcome {
 }
 
 impl Door {
-    async fn envelopes_of(&self, entries: Vec<Entry>, max_bytes: usize) -> Result<(Vec<Bytes>, HashSet<CommitId>), StoreError> {
-        let mut by_commit: BTreeMap<CommitId, Vec<Entry>> = BTreeMap::new();
+    /// Envelopes of the entries, those of the commits in `first` before the others, and which commits they carry.
+    async fn envelopes_of(
+        &self,
+        entries: Vec<Entry>,
+        first: &HashSet<CommitId>,
+        max_bytes: usize,
+    ) -> Result<(Vec<Bytes>, HashSet<CommitId>), StoreError> {
+        let mut by_commit: BTreeMap<(bool, CommitId), Vec<Entry>> = BTreeMap::new();
         for entry in entries {
-            by_commit.entry(entry.commit).or_default().push(entry);
+            by_commit.entry((!first.contains(&entry.commit), entry.commit)).or_default().push(entry);
         }
-        let ids: Vec<CommitId> = by_commit.keys().copied().collect();
+        let ids: Vec<CommitId> = by_commit.keys().map(|(_, id)| *id).collect();
         let mut commits: HashMap<CommitId, StoredCommit> = HashMap::new();
         for commit in self.inner.shared.ports.store.commits(&ids).await? {
             commits.insert(commit.id, commit);
         }
         let (mut sent, mut envelopes, mut total) = (HashSet::new(), Vec::new(), 0);
-        for (id, entries) in &by_commit {
+        // Half of the room is for what covers, so that every answer also brings something that was asked for.
+        let (mut room, mut covering) = (max_bytes / 2, true);
+        for ((asked, id), entries) in &by_commit {
+            if *asked && covering {
+                (room, covering, total) = (max_bytes - total, false, 0);
+            }
             let Some(commit) = commits.get(id) else { continue };
             let entries: Vec<&Entry> = entries.iter().collect();
             match envelopes_of(commit, &entries, ONE_ENVELOPE_BYTES.min(max_bytes)) {
                 Ok(parts) => {
                     let bytes: usize = parts.iter().map(Vec::len).sum();
-                    if total + bytes > max_bytes && !envelopes.is_empty() {
+                    if total + bytes > room && total > 0 {
+                        if covering {
+                            continue;
+                        }
                         break;
                     }
                     total += bytes;
@@ -180,10 +194,13 @@ impl Door {
         let mut entries = self.inner.shared.ports.store.by_record(records).await?;
         entries.retain(|entry| asked.contains(&entry.id.record_id(key)));
         let found: HashMap<RecordId, CommitId> = entries.iter().map(|entry| (entry.id.record_id(key), entry.commit)).collect();
-        entries.extend(self.covers(&entries).await?);
+        // What covers a value-less entry goes ahead of it, or the receiver could not take it.
+        let covers = self.covers(&entries).await?;
+        let first: HashSet<CommitId> = covers.iter().map(|cover| cover.commit).collect();
+        entries.extend(covers);
         entries.sort_by_key(|entry| (entry.commit, entry.index));
         entries.dedup_by_key(|entry| entry.id);
-        let (envelopes, sent) = self.envelopes_of(entries, max_bytes).await?;
+        let (envelopes, sent) = self.envelopes_of(entries, &first, max_bytes).await?;
         let missing = records.iter().filter(|record| found.get(record).is_none_or(|commit| !sent.contains(commit)));
         Ok((envelopes, missing.copied().collect()))
     }
@@ -208,7 +225,7 @@ impl Ingest for Door {
 
     async fn soul_envelopes(&self, soul: &Soul, max_bytes: usize) -> Vec<Bytes> {
         let loaded = match self.inner.shared.ports.store.load(std::slice::from_ref(soul)).await {
-            Ok(entries) => self.envelopes_of(entries, max_bytes).await,
+            Ok(entries) => self.envelopes_of(entries, &HashSet::new(), max_bytes).await,
             Err(error) => Err(error),
         };
         match loaded {

@@ -28,6 +28,8 @@ mod read;
 mod serve;
 mod types;
 mod watch;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use config::{Config, Founding, Ports};

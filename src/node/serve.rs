@@ -46,6 +46,8 @@ impl Tasks {
     /// When a task died.
     pub async fn run(self) -> Result<(), Error> {
         let Self { merger, committer, groups, shared, stopping } = self;
+        // The merger's thread ends even when this future is dropped.
+        let _guard = stopping.clone().drop_guard();
         let mut tasks = JoinSet::new();
         // Planning a group is computation; on a thread of its own it does not hold up the tasks that serve requests.
         let runtime = tokio::runtime::Handle::current();

@@ -240,6 +240,8 @@ pub enum WatchEvent {
         fields: Vec<Field>,
         /// The node as it is now.
         node: Option<Rendered>,
+        /// Whether another event of the same feed number follows.
+        more: bool,
     },
     /// Rows before this number are gone: what happened since the client's id cannot be told.
     Lost {

@@ -49,7 +49,8 @@ impl Watcher {
         loop {
             if let Some((feed, soul, fields)) = self.ready.pop_front() {
                 let node = self.node.get(&soul, At::Local, RenderOptions::default()).await?;
-                return Ok(Some(WatchEvent::Changed { feed, soul, fields, node }));
+                let more = self.ready.front().is_some_and(|(next, ..)| *next == feed);
+                return Ok(Some(WatchEvent::Changed { feed, soul, fields, node, more }));
             }
             if self.behind {
                 if let Some(lost) = self.catch_up().await? {

@@ -1,1 +1,9 @@
-//! e2e
+//! The one end-to-end test binary: the built `rustdht` as its users run it, on loopback and in temporary folders, and
+//! the checks of the house itself.
+
+mod architecture;
+mod bad_input;
+mod blobs;
+mod durability;
+mod gateway;
+mod replication;

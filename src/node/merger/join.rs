@@ -39,30 +39,38 @@ impl Merger {
             self.clock_moved = true;
         }
         let mut results = Vec::with_capacity(verified.entries.len());
-        let mut waiting = Vec::new();
         for (index, entry) in &verified.entries {
             match entry {
-                Ok(entry) => match self.join(group, Arc::new(entry.clone())) {
-                    Merge::Pending => waiting.push((*index, entry)),
-                    merge => results.push((*index, entry.id, Ok(outcome(merge)))),
-                },
+                Ok(entry) => {
+                    let merge = self.join(group, Arc::new(entry.clone()));
+                    results.push((*index, entry.id, Ok(outcome(merge))));
+                }
                 Err(refusal) => {
                     let id = rustdht_core::EntryId::of(&verified.commit.id, *index);
                     results.push((*index, id, Err(refusal.clone())));
                 }
             }
         }
-        // A kill of the same commit may cover what came without its value before it.
-        for (index, entry) in waiting {
-            let merge = self.join(group, Arc::new(entry.clone()));
-            results.push((index, entry.id, Ok(outcome(merge))));
-        }
-        results.sort_unstable_by_key(|(index, ..)| *index);
         group.commit(verified.commit.clone());
         if foreign.door {
             group.push(verified.commit.id, foreign.envelope.clone());
         }
         ForeignDone { results }
+    }
+
+    /// Commits that came together, in their order. What came without its value may be covered by one behind it, so it
+    /// is tried again at the end.
+    pub(super) fn foreign_all(&mut self, group: &mut Group, commits: &[Foreign]) -> Vec<ForeignDone> {
+        let mut done: Vec<ForeignDone> = commits.iter().map(|foreign| self.foreign(group, foreign, None)).collect();
+        for (foreign, done) in commits.iter().zip(&mut done) {
+            for (index, _, result) in done.results.iter_mut().filter(|(_, _, result)| *result == Ok(None)) {
+                let entry = foreign.verified.entries.iter().find(|(at, _)| at == index);
+                if let Some((_, Ok(entry))) = entry {
+                    *result = Ok(outcome(self.join(group, Arc::new(entry.clone()))));
+                }
+            }
+        }
+        done
     }
 
     fn defer(&mut self, group: &mut Group, foreign: &Foreign, until_ms: u64) -> ForeignDone {

@@ -107,7 +107,7 @@ impl Merger {
             let waiting = self.deferred.len() > 0;
             tokio::select! {
                 biased;
-                again = self.again.recv() => self.backlog.extend(again.into_iter().flatten()),
+                Some(again) = self.again.recv() => self.backlog.extend(again),
                 count = self.jobs.recv_many(&mut fresh, GROUP_JOBS) => if count == 0 { return None },
                 () = stop.cancelled(), if !self.jobs.is_closed() => {
                     self.jobs.close();
@@ -220,9 +220,7 @@ impl Merger {
             Request::Write(write) => self.write(group, write).map(Answer::Written),
             Request::Ops(ops) => self.operations(group, ops).map(Answer::Joined),
             Request::Import(nodes) => Ok(Answer::Imported(self.import(group, nodes))),
-            Request::Foreign(commits) => {
-                Ok(Answer::Foreign(commits.iter().map(|foreign| self.foreign(group, foreign, None)).collect()))
-            }
+            Request::Foreign(commits) => Ok(Answer::Foreign(self.foreign_all(group, commits))),
             Request::Due(commits) => {
                 for (key, foreign) in commits {
                     self.foreign(group, foreign, Some(*key));

@@ -1,0 +1,27 @@
+use std::path::PathBuf;
+
+/// Greatest `pack_bytes`: offsets inside a pack are 32 bits wide.
+const MAX_PACK_BYTES: u64 = 2 << 30;
+
+/// Where blocks are kept, and the bounds of the store.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder; made if it is not there.
+    pub dir: PathBuf,
+    /// A pack is sealed before it grows past this many bytes. At most 2 GiB; 1 GiB by default.
+    pub pack_bytes: u64,
+    /// Adds that run at once; further ones wait. Each holds about 4 MiB. 32 by default.
+    pub max_adds: usize,
+}
+
+impl Config {
+    /// The defaults, in `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), pack_bytes: 1 << 30, max_adds: 32 }
+    }
+
+    pub(crate) fn pack_bytes(&self) -> u64 {
+        self.pack_bytes.min(MAX_PACK_BYTES)
+    }
+}

@@ -1,0 +1,150 @@
+//! One block in a pack.
+//!
+//! ```text
+//! offset  bytes  what
+//!      0      8  magic
+//!      8      4  length of the data, little endian
+//!     12      1  length of the multihash: 34
+//!     13     34  multihash
+//!     47      4  CRC-32 (IEEE) of the bytes 8..47 and the data, little endian
+//!     51      n  data
+//!   51+n         zeros up to the next multiple of 512
+//! ```
+//!
+//! Records begin at multiples of 512, so that a reader who lost its place has few offsets to try, however the data of
+//! an uploader may look.
+
+use std::{
+    fs::File,
+    io::{self, IoSlice, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+};
+
+use bytes::Bytes;
+use rustdht_core::ports::MAX_BLOCK_BYTES;
+
+use crate::digest::{Digest, MULTIHASH_BYTES};
+
+/// Begins a record, and names the version of its form.
+const MAGIC: [u8; 8] = *b"\x8brdblk1\n";
+/// Records begin at multiples of this.
+pub(crate) const ALIGN: u64 = 512;
+/// Length of what stands before the data.
+pub(crate) const HEADER_BYTES: usize = 13 + MULTIHASH_BYTES + 4;
+const CHECKSUM: usize = 13 + MULTIHASH_BYTES;
+
+/// What stands before the data.
+pub(crate) struct Header {
+    pub(crate) digest: Digest,
+    pub(crate) data_len: u32,
+    checksum: u32,
+    covered: crc32fast::Hasher,
+}
+
+/// The bytes that a record takes in the pack.
+pub(crate) const fn padded_len(data_len: u32) -> u64 {
+    (HEADER_BYTES as u64 + data_len as u64).next_multiple_of(ALIGN)
+}
+
+/// What stands before the data of a block of at most [`MAX_BLOCK_BYTES`].
+pub(crate) fn header(digest: &Digest, data: &[u8]) -> [u8; HEADER_BYTES] {
+    let mut out = [0; HEADER_BYTES];
+    out[..8].copy_from_slice(&MAGIC);
+    out[8..12].copy_from_slice(&(data.len() as u32).to_le_bytes());
+    out[12] = MULTIHASH_BYTES as u8;
+    out[13..CHECKSUM].copy_from_slice(&digest.to_multihash());
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&out[8..CHECKSUM]);
+    hasher.update(data);
+    out[CHECKSUM..].copy_from_slice(&hasher.finalize().to_le_bytes());
+    out
+}
+
+/// Writes the record of a block at `offset`, without copying the data first, and returns its length.
+pub(crate) fn write(mut file: &File, offset: u64, digest: &Digest, data: &[u8]) -> io::Result<u64> {
+    let header = header(digest, data);
+    let len = padded_len(data.len() as u32);
+    let padding = &[0; ALIGN as usize][..len as usize - HEADER_BYTES - data.len()];
+    let mut slices = [&header[..], data, padding].map(IoSlice::new);
+    let mut slices = &mut slices[..];
+    file.seek(SeekFrom::Start(offset))?;
+    while !slices.is_empty() {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+#[cfg(test)]
+pub(crate) fn encode(digest: &Digest, data: &[u8]) -> Vec<u8> {
+    let mut file = tempfile::tempfile().unwrap();
+    write(&file, 0, digest, data).unwrap();
+    let mut out = Vec::new();
+    file.rewind().unwrap();
+    io::Read::read_to_end(&mut file, &mut out).unwrap();
+    out
+}
+
+impl Header {
+    /// Reads a header; `None` when none begins here.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.get(..HEADER_BYTES)?;
+        let data_len = u32::from_le_bytes(bytes[8..12].try_into().ok()?);
+        if bytes[..8] != MAGIC || data_len as usize > MAX_BLOCK_BYTES || usize::from(bytes[12]) != MULTIHASH_BYTES {
+            return None;
+        }
+        let digest = Digest::from_multihash(&bytes[13..CHECKSUM])?;
+        let checksum = u32::from_le_bytes(bytes[CHECKSUM..].try_into().ok()?);
+        let mut covered = crc32fast::Hasher::new();
+        covered.update(&bytes[8..CHECKSUM]);
+        Some(Self { digest, data_len, checksum, covered })
+    }
+
+    /// Whether `data` is what was written behind this header.
+    pub(crate) fn covers(&self, data: &[u8]) -> bool {
+        let mut hasher = self.covered.clone();
+        hasher.update(data);
+        hasher.finalize() == self.checksum
+    }
+}
+
+/// Reads the block of `digest` from its record; `None` when the record does not hold it whole.
+///
+/// # Errors
+/// What the disk said, other than that the file ends early.
+pub(crate) fn read(file: &File, offset: u32, data_len: u32, digest: &Digest) -> io::Result<Option<Bytes>> {
+    let mut bytes = vec![0; HEADER_BYTES + data_len as usize];
+    match file.read_exact_at(&mut bytes, u64::from(offset)) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let whole = Header::parse(&bytes).is_some_and(|header| {
+        header.digest == *digest && header.data_len == data_len && header.covers(&bytes[HEADER_BYTES..])
+    });
+    Ok(whole.then(|| Bytes::from(bytes).slice(HEADER_BYTES..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha2_256;
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_seen() {
+        let mut record = encode(&sha2_256(b"data"), b"data");
+        assert_eq!(record.len(), 512);
+        let whole = |bytes: &[u8]| {
+            Header::parse(bytes).is_some_and(|h| h.covers(&bytes[51..51 + h.data_len.min(400) as usize]))
+        };
+        assert!(whole(&record));
+        for bit in 0..(HEADER_BYTES + 4) * 8 {
+            record[bit / 8] ^= 1 << (bit % 8);
+            assert!(!whole(&record), "bit {bit}");
+            record[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}

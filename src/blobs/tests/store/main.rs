@@ -1,0 +1,8 @@
+//! The store from outside: files in and out, reading what is not all here, and being killed.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+mod files;
+mod kill;
+mod reading;

@@ -1,0 +1,72 @@
+//! Stamps ahead of the clock.
+
+use std::{sync::Arc, time::Duration};
+
+use rustdht_core::{Code, Soul, Stamp, Value};
+use rustdht_testkit::{Author, ManualClock, write};
+
+use super::{Bench, NOW_MS, founding, text};
+use crate::{Error, Outcome};
+
+const HOUR_MS: u64 = 3_600_000;
+
+async fn wait_for(bench: &Bench, soul: &str, data: &str) {
+    for _ in 0..200 {
+        if bench.data(soul).await == data {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(bench.data(soul).await, data);
+}
+
+#[tokio::test]
+async fn a_write_an_hour_ahead_waits_and_drags_no_clock() {
+    let bench = Bench::new(1).await;
+    let soul: Soul = "a".parse().unwrap();
+    let mut author = Author::new(3);
+    let net = bench.node.identity().net;
+    let ahead = Stamp::from_ms(NOW_MS + HOUR_MS);
+    let built = author.sign(net, ahead, vec![write(&soul, "x", Value::from("future")).unwrap()]).unwrap();
+    let made = bench.node.commit_signed(built.envelope.clone(), Duration::ZERO).await.unwrap();
+    assert_eq!(made.results[0].outcome, Outcome::Deferred { until_ms: NOW_MS + HOUR_MS });
+    assert!(made.is_deferred());
+    assert_eq!(bench.data("a").await, "absent");
+    let written = bench.patch("a", &[("x", text("now"))]).await;
+    assert!(written.stamp < Stamp::from_ms(NOW_MS + 1000), "the clock was not dragged ahead");
+    assert!(bench.net.take().iter().all(|published| published.push.iter().all(|(id, _)| *id != built.commit.id)));
+
+    // A restart while it waits.
+    bench.node.stop();
+    let clock = Arc::new(ManualClock::new(NOW_MS + 1000));
+    let bench = Bench::on(Arc::clone(&bench.store), clock, 2, founding()).await;
+    assert_eq!(bench.data("a").await, r#"{"x":"now"}"#);
+    bench.clock.advance(HOUR_MS);
+    wait_for(&bench, "a", r#"{"x":"future"}"#).await;
+    let pushed = bench.net.take().iter().any(|published| published.push.iter().any(|(id, _)| *id == built.commit.id));
+    assert!(pushed, "the members hear of it when it is admitted");
+    let replay = bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+    assert_eq!(replay.results[0].outcome, Outcome::Known);
+}
+
+#[tokio::test]
+async fn two_days_ahead_is_refused_and_the_queue_is_bounded() {
+    let bench = Bench::new(1).await;
+    let soul: Soul = "a".parse().unwrap();
+    let mut author = Author::new(3);
+    let net = bench.node.identity().net;
+    let op = || vec![write(&soul, "x", Value::from("future")).unwrap()];
+    let far = author.sign(net, Stamp::from_ms(NOW_MS + 48 * HOUR_MS), op()).unwrap();
+    match bench.node.commit_signed(far.envelope, Duration::ZERO).await {
+        Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::TooEarly),
+        other => panic!("{other:?}"),
+    }
+    for at in 0..1024 {
+        let built = author.sign(net, Stamp::from_ms(NOW_MS + HOUR_MS + at), op()).unwrap();
+        bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+    }
+    let built = author.sign(net, Stamp::from_ms(NOW_MS + 2 * HOUR_MS), op()).unwrap();
+    assert!(matches!(bench.node.commit_signed(built.envelope, Duration::ZERO).await, Err(Error::Refused(_))));
+    let other = Author::new(4).sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), op()).unwrap();
+    bench.node.commit_signed(other.envelope, Duration::ZERO).await.unwrap();
+}
