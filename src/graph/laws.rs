@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
-use rustdht_core::{Body, CommitId, Entry, EntryId, Kind, PublicKey, Salt, Slot, Soul, Space, Stamp, Value, Writer, ham};
+use rustdht_core::{
+    Body, CommitId, Entry, EntryId, Kind, PublicKey, Salt, Slot, Soul, Space, Stamp, Value, Writer, ham,
+};
 
 use crate::{FieldState, Merge, Rules};
 
@@ -22,11 +24,37 @@ struct Recipe {
 
 fn recipe() -> impl Strategy<Value = Recipe> {
     let kinds = prop::sample::select(vec![
-        "register", "null", "set", "set", "set", "kill", "kill", "counter", "text", "future-own", "future-slotted",
+        "register",
+        "null",
+        "set",
+        "set",
+        "set",
+        "kill",
+        "kill",
+        "counter",
+        "text",
+        "future-own",
+        "future-slotted",
     ]);
     let kills = prop::collection::vec(0_u8..12, 0..4);
-    (kinds, 1_u64..7, 1_u8..4, prop::option::weighted(0.8, 0_u8..6), kills, prop::option::weighted(0.3, 0_u64..6), 0_u8..2)
-        .prop_map(|(kind, stamp, author, value, kills, base, slot)| Recipe { kind, stamp, author, value, kills, base, slot })
+    (
+        kinds,
+        1_u64..7,
+        1_u8..4,
+        prop::option::weighted(0.8, 0_u8..6),
+        kills,
+        prop::option::weighted(0.3, 0_u64..6),
+        0_u8..2,
+    )
+        .prop_map(|(kind, stamp, author, value, kills, base, slot)| Recipe {
+            kind,
+            stamp,
+            author,
+            value,
+            kills,
+            base,
+            slot,
+        })
 }
 
 fn value(pick: u8) -> Value {
@@ -48,10 +76,12 @@ fn build(index: usize, soul: &Soul, recipe: &Recipe) -> Arc<Entry> {
     let author = PublicKey([recipe.author; 32]);
     let writer = Writer::new(&author, None);
     let owned = soul.space().has_writer_slots();
-    let mut kills: Vec<EntryId> = recipe.kills.iter().map(|at| id(usize::from(*at))).filter(|at| *at != id(index)).collect();
+    let mut kills: Vec<EntryId> =
+        recipe.kills.iter().map(|at| id(usize::from(*at))).filter(|at| *at != id(index)).collect();
     kills.sort_unstable();
     kills.dedup();
-    let explicit = |bytes: &[u8]| Slot::Explicit(if owned { [&writer.0[..], bytes].concat().into() } else { bytes.into() });
+    let explicit =
+        |bytes: &[u8]| Slot::Explicit(if owned { [&writer.0[..], bytes].concat().into() } else { bytes.into() });
     let (slot, value) = match recipe.kind {
         "register" => (explicit(b""), Some(value(recipe.value.unwrap_or(0)))),
         "null" => (explicit(b""), Some(Value::Null)),
@@ -64,7 +94,8 @@ fn build(index: usize, soul: &Soul, recipe: &Recipe) -> Arc<Entry> {
         kills.clear();
     }
     let value = if value.is_none() && kills.is_empty() { Some(Value::Int(1)) } else { value };
-    let value = if recipe.kind == "kill" && value == Some(Value::Int(1)) { Some(Value::from(Entry::ERASE)) } else { value };
+    let value =
+        if recipe.kind == "kill" && value == Some(Value::Int(1)) { Some(Value::from(Entry::ERASE)) } else { value };
     Arc::new(Entry {
         id: id(index),
         commit: CommitId([0; 32]),
@@ -150,8 +181,12 @@ fn join_all(soul: &Soul, state: &mut FieldState, entries: impl Iterator<Item = A
 }
 
 fn souls() -> impl Strategy<Value = Soul> {
-    prop::sample::select(vec!["public".to_owned(), Soul::of_key(OWNER).to_string(), "^https://example.com/a".to_owned()])
-        .prop_map(|text| text.parse().unwrap())
+    prop::sample::select(vec![
+        "public".to_owned(),
+        Soul::of_key(OWNER).to_string(),
+        "^https://example.com/a".to_owned(),
+    ])
+    .prop_map(|text| text.parse().unwrap())
 }
 
 proptest! {

@@ -24,6 +24,8 @@ mod wanted;
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod stories;
 
 pub use field::{Changes, FieldState, Joined, Merge, Rules};
 pub use kinds::{Lattice, lattice_of};

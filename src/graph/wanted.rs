@@ -26,7 +26,10 @@ pub fn read(raw: &RawValue) -> Result<Wanted, Refusal> {
     {
         return match kind {
             "set" => elements(&inner).map(Wanted::Set),
-            _ => Err(Refusal::new(Code::BadValue, format!("'@{kind}' cannot be written here: use a plain value or {{\"@set\":[...]}}"))),
+            _ => Err(Refusal::new(
+                Code::BadValue,
+                format!("'@{kind}' cannot be written here: use a plain value or {{\"@set\":[...]}}"),
+            )),
         };
     }
     json::read(raw).map(Wanted::Value)
@@ -58,7 +61,14 @@ mod tests {
         assert_eq!(parse(" {\"@set\":[]}"), Ok(Wanted::Set(vec![])));
         assert_eq!(parse("{\"#\":\"a\\\"@b\"}"), Ok(Wanted::Value(Value::Link("a\"@b".parse().unwrap()))));
         assert_eq!(parse("null"), Ok(Wanted::Value(Value::Null)));
-        for text in ["{\"@set\":1}", "{\"@set\":[null]}", "{\"@set\":[[1]]}", "{\"@counter\":1}", "[1]", "{\"@set\":[],\"x\":1}"] {
+        for text in [
+            "{\"@set\":1}",
+            "{\"@set\":[null]}",
+            "{\"@set\":[[1]]}",
+            "{\"@counter\":1}",
+            "[1]",
+            "{\"@set\":[],\"x\":1}",
+        ] {
             assert_eq!(parse(text), Err(Code::BadValue), "{text}");
         }
     }

@@ -1,1 +1,31 @@
-//! libp2p adapter: the swarm, transports, gossip, discovery; drives dht
+//! The swarm: connections to the other members over libp2p, and the adapter that drives the replication engine.
+//!
+//! ```text
+//!   node --Replicator--> Handle --commands--> Service { swarm, engine } --Ingest--> node
+//! ```
+//!
+//! [`Service`] owns the swarm and the engine and is the only task that touches them; [`Handle`] is a cheap clone that
+//! speaks to it through a bounded channel. What an envelope means, whether it is valid and where it is kept, this
+//! crate deliberately does not know: that is behind [`rustdht_core::ports::Ingest`].
+//!
+//! A peer is a stranger until both sides have proved the network key in `hello`; a stranger is answered nothing else,
+//! and is disconnected after ten seconds.
+
+mod addresses;
+mod behaviour;
+mod codec;
+mod config;
+mod error;
+mod handle;
+mod hello;
+pub mod limits;
+mod metrics;
+mod service;
+mod transport;
+
+pub use config::{ConnectionLimits, NetConfig};
+pub use error::NetError;
+pub use handle::Handle;
+pub use metrics::describe_metrics;
+pub use rustdht_wire::Role;
+pub use service::Service;

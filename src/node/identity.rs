@@ -30,7 +30,11 @@ pub(crate) async fn load_or_found(ports: &Ports, config: &Config) -> Result<Secr
         if let Founding::Join(invite) = &config.founding
             && invite.charter.net() != secrets.identity.net
         {
-            let detail = format!("this data folder belongs to network {}, the invite to {}", secrets.identity.net, invite.charter.net());
+            let detail = format!(
+                "this data folder belongs to network {}, the invite to {}",
+                secrets.identity.net,
+                invite.charter.net()
+            );
             return Err(Refusal::new(Code::WrongNetwork, detail).into());
         }
         return Ok(secrets);
@@ -76,7 +80,12 @@ async fn found(ports: &Ports, founding: &Founding) -> Result<(), Error> {
         ports.entropy.fill(&mut bytes);
         bytes
     };
-    let row = |key: &'static [u8], value: Vec<u8>| SideRow { ns: NS, key: key.to_vec(), value: Some(value), insert_only: true };
+    let row = |key: &'static [u8], value: Vec<u8>| SideRow {
+        ns: NS,
+        key: key.to_vec(),
+        value: Some(value),
+        insert_only: true,
+    };
     let mut side = vec![row(PEER, random().to_vec()), row(GATEWAY, random().to_vec())];
     match founding {
         Founding::Found { name } => {

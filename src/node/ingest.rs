@@ -176,7 +176,10 @@ impl Door {
         }
         let mut states: HashMap<Soul, NodeState> = HashMap::new();
         for entry in self.inner.shared.ports.store.load(&souls.into_iter().collect::<Vec<_>>()).await? {
-            states.entry(entry.soul.clone()).or_insert_with(|| NodeState::new(entry.soul.clone())).restore(entry.into());
+            states
+                .entry(entry.soul.clone())
+                .or_insert_with(|| NodeState::new(entry.soul.clone()))
+                .restore(entry.into());
         }
         let mut covers: HashMap<rustdht_core::EntryId, Entry> = HashMap::new();
         for entry in bare {
@@ -188,12 +191,17 @@ impl Door {
         Ok(covers.into_values().collect())
     }
 
-    async fn load_records(&self, records: &[RecordId], max_bytes: usize) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
+    async fn load_records(
+        &self,
+        records: &[RecordId],
+        max_bytes: usize,
+    ) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
         let key = &self.inner.shared.network_key;
         let asked: HashSet<RecordId> = records.iter().copied().collect();
         let mut entries = self.inner.shared.ports.store.by_record(records).await?;
         entries.retain(|entry| asked.contains(&entry.id.record_id(key)));
-        let found: HashMap<RecordId, CommitId> = entries.iter().map(|entry| (entry.id.record_id(key), entry.commit)).collect();
+        let found: HashMap<RecordId, CommitId> =
+            entries.iter().map(|entry| (entry.id.record_id(key), entry.commit)).collect();
         // What covers a value-less entry goes ahead of it, or the receiver could not take it.
         let covers = self.covers(&entries).await?;
         let first: HashSet<CommitId> = covers.iter().map(|cover| cover.commit).collect();

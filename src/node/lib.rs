@@ -26,10 +26,10 @@ mod node;
 mod path;
 mod read;
 mod serve;
-mod types;
-mod watch;
 #[cfg(test)]
 mod tests;
+mod types;
+mod watch;
 mod write;
 
 pub use config::{Config, Founding, Ports};

@@ -8,7 +8,9 @@ use std::{
 
 use rustdht_core::{
     CommitId, Stamp,
-    ports::{BlobStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator},
+    ports::{
+        BlobStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator,
+    },
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -224,7 +226,9 @@ impl Node {
         }
         Ok(Some(match self.network_status().await? {
             // Nothing outstanding is known: every member confirmed it, or reconciliation ended equal since.
-            Some(status) => Durability { durable: status.replicas, wanted: status.write_quorum, outstanding: Vec::new() },
+            Some(status) => {
+                Durability { durable: status.replicas, wanted: status.write_quorum, outstanding: Vec::new() }
+            }
             None => alone(),
         }))
     }
@@ -255,5 +259,4 @@ impl Inner {
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Error::Stopping),
         }
     }
-
 }

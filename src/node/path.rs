@@ -27,9 +27,16 @@ impl Node {
     ///
     /// # Errors
     /// `out_of_range` above 32 segments; when the store fails.
-    pub async fn path(&self, soul: &Soul, segments: &[Field], options: RenderOptions) -> Result<Option<PathAnswer>, Error> {
+    pub async fn path(
+        &self,
+        soul: &Soul,
+        segments: &[Field],
+        options: RenderOptions,
+    ) -> Result<Option<PathAnswer>, Error> {
         if segments.len() > MAX_SEGMENTS {
-            return Err(rustdht_core::Refusal::new(rustdht_core::Code::OutOfRange, "a path has at most 32 segments").into());
+            return Err(
+                rustdht_core::Refusal::new(rustdht_core::Code::OutOfRange, "a path has at most 32 segments").into()
+            );
         }
         if self.get(soul, At::Auto, RenderOptions::default()).await?.is_none() {
             return Ok(None);
@@ -48,7 +55,10 @@ impl Node {
             for state in self.states(&frontier).await? {
                 values.extend(values_of(&state, segment).into_iter().filter(|value| seen.insert(ham::text(value))));
             }
-            frontier = values.iter().filter_map(|value| if let Value::Link(soul) = value { Some(soul.clone()) } else { None }).collect();
+            frontier = values
+                .iter()
+                .filter_map(|value| if let Value::Link(soul) = value { Some(soul.clone()) } else { None })
+                .collect();
             if at + 1 == segments.len() {
                 answer.truncated |= values.len() > MAX_ANSWERS;
                 values.truncate(MAX_ANSWERS);

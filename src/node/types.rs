@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use rustdht_graph::Wanted;
 use rustdht_core::{
-    CommitId, EntryId, Field, Mode, NetId, Placement, PublicKey, Refusal, Soul, Stamp, Value, json::Ints,
+    CommitId, EntryId, Field, Mode, NetId, Placement, PublicKey, Refusal, Soul, Stamp, Value,
+    json::Ints,
     ports::{Durability, ReplicationError, StoreError},
 };
+use rustdht_graph::Wanted;
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]

@@ -34,13 +34,18 @@ struct Watcher {
 impl Node {
     /// Changes of nodes from now on, or from after feed number `after`. A watcher that is slower than the writes is
     /// served from the store; it never holds a writer up.
-    pub fn watch(&self, filter: WatchFilter, after: Option<u64>) -> impl Stream<Item = Result<WatchEvent, Error>> + Send + 'static {
+    pub fn watch(
+        &self,
+        filter: WatchFilter,
+        after: Option<u64>,
+    ) -> impl Stream<Item = Result<WatchEvent, Error>> + Send + 'static {
         let live = self.inner.feed.subscribe();
         let seen = after.unwrap_or_else(|| self.last_feed());
         let watcher = Watcher { node: self.clone(), filter, live, seen, behind: true, ready: VecDeque::new() };
-        stream::try_unfold(watcher, |mut watcher| async move {
-            Ok(watcher.next().await?.map(|event| (event, watcher)))
-        })
+        stream::try_unfold(
+            watcher,
+            |mut watcher| async move { Ok(watcher.next().await?.map(|event| (event, watcher))) },
+        )
     }
 }
 

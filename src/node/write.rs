@@ -44,7 +44,9 @@ impl Node {
             return Err(Refusal::new(Code::OutOfRange, "a commit has 1 to 1,024 operations").within("ops").into());
         }
         if ops.len() > MAX_OPERATIONS {
-            return Err(Refusal::new(Code::TooManyOperations, "a commit has at most 1,024 operations").within("ops").into());
+            return Err(Refusal::new(Code::TooManyOperations, "a commit has at most 1,024 operations")
+                .within("ops")
+                .into());
         }
         match self.inner.submit(Request::Ops(ops)).await? {
             Answer::Joined(joined) => {
@@ -66,7 +68,8 @@ impl Node {
         let verified =
             tokio::task::spawn_blocking(move || rustdht_wire::check(&bytes, Place::Door, &rules)?.verify()).await;
         let verified = verified.map_err(|_| Error::Stopping)??;
-        let ids: Vec<EntryId> = verified.entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().ok()?.id)).collect();
+        let ids: Vec<EntryId> =
+            verified.entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().ok()?.id)).collect();
         self.check_kills(&verified).await?;
         let (commit, stamp) = (verified.commit.id, verified.header.stamp);
         let known: HashSet<EntryId> = self.store().in_history(&ids).await?.into_iter().collect();
@@ -84,7 +87,8 @@ impl Node {
             };
             results.push(OpResult { index, outcome, id: Some(id) });
         }
-        let fresh = results.iter().any(|result| result.outcome == Outcome::Taken || result.outcome == Outcome::Historical);
+        let fresh =
+            results.iter().any(|result| result.outcome == Outcome::Taken || result.outcome == Outcome::Historical);
         let durability = self.wait_durable(fresh.then_some(commit), wait).await?;
         Ok(Committed { commit: Some(commit), stamp, results, durability })
     }
@@ -92,7 +96,8 @@ impl Node {
     /// At a door a kill may not name an id that is known here as slotted or of another field.
     async fn check_kills(&self, verified: &rustdht_wire::Verified) -> Result<(), Error> {
         let key = &self.inner.shared.network_key;
-        let killers: Vec<_> = verified.entries.iter().filter_map(|(index, entry)| Some((*index, entry.as_ref().ok()?))).collect();
+        let killers: Vec<_> =
+            verified.entries.iter().filter_map(|(index, entry)| Some((*index, entry.as_ref().ok()?))).collect();
         let named: Vec<EntryId> = killers.iter().flat_map(|(_, entry)| entry.kills.iter().copied()).collect();
         if named.is_empty() {
             return Ok(());

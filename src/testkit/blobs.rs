@@ -33,7 +33,8 @@ impl MemoryBlobs {
 }
 
 fn cid_of(bytes: &[u8]) -> Result<Cid, BlobError> {
-    let digest = Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).map_err(|error| BlobError::Body(error.to_string()))?;
+    let digest =
+        Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).map_err(|error| BlobError::Body(error.to_string()))?;
     Ok(Cid::new_v1(RAW, digest))
 }
 
@@ -61,7 +62,10 @@ impl BlobStore for MemoryBlobs {
             return Err(BlobError::OutOfRange { size });
         }
         let part = whole.slice(range.start as usize..range.end as usize);
-        let pieces: Vec<_> = (0..part.len()).step_by(PIECE_BYTES).map(|at| Ok(part.slice(at..part.len().min(at + PIECE_BYTES)))).collect();
+        let pieces: Vec<_> = (0..part.len())
+            .step_by(PIECE_BYTES)
+            .map(|at| Ok(part.slice(at..part.len().min(at + PIECE_BYTES))))
+            .collect();
         Ok(stream::iter(pieces).boxed())
     }
 

@@ -1,6 +1,8 @@
 //! Authors that sign commits.
 
-use rustdht_core::{Body, CommitId, Field, Kind, NetId, PublicKey, Refusal, Salt, Session, Slot, Soul, Stamp, Value, Writer};
+use rustdht_core::{
+    Body, CommitId, Field, Kind, NetId, PublicKey, Refusal, Salt, Session, Slot, Soul, Stamp, Value, Writer,
+};
 use rustdht_wire::{Built, Operation, SigningKey, sign_commit, slot_of};
 
 /// An author with one session.

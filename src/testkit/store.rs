@@ -8,9 +8,7 @@ use std::{
 use async_trait::async_trait;
 use rustdht_core::{
     CommitId, Entry, EntryId, Field, RecordId, Soul, partition_of,
-    ports::{
-        Applied, Batch, FeedPage, FeedRow, GraphStore, IndexRow, Loser, StoreError, StoreStats, StoredCommit,
-    },
+    ports::{Applied, Batch, FeedPage, FeedRow, GraphStore, IndexRow, Loser, StoreError, StoreStats, StoredCommit},
 };
 
 #[derive(Debug, Default)]
@@ -49,7 +47,13 @@ impl MemoryStore {
 impl GraphStore for MemoryStore {
     async fn load(&self, souls: &[Soul]) -> Result<Vec<Entry>, StoreError> {
         let wanted: BTreeSet<&Soul> = souls.iter().collect();
-        Ok(self.state().entries.values().filter(|(_, entry, _)| wanted.contains(&entry.soul)).map(|(_, entry, _)| entry.clone()).collect())
+        Ok(self
+            .state()
+            .entries
+            .values()
+            .filter(|(_, entry, _)| wanted.contains(&entry.soul))
+            .map(|(_, entry, _)| entry.clone())
+            .collect())
     }
 
     async fn apply(&self, batch: Batch) -> Result<Applied, StoreError> {
@@ -57,7 +61,9 @@ impl GraphStore for MemoryStore {
         if state.failing {
             return Err(StoreError::Failed("told to fail".into()));
         }
-        if let Some(row) = batch.side.iter().find(|row| row.insert_only && state.side.contains_key(&(row.ns, row.key.clone()))) {
+        if let Some(row) =
+            batch.side.iter().find(|row| row.insert_only && state.side.contains_key(&(row.ns, row.key.clone())))
+        {
             return Ok(Applied::Duplicate { ns: row.ns, key: row.key.clone() });
         }
         let last = state.feed.last().map_or(0, |row| row.number);
@@ -91,7 +97,13 @@ impl GraphStore for MemoryStore {
 
     async fn by_record(&self, records: &[RecordId]) -> Result<Vec<Entry>, StoreError> {
         let wanted: BTreeSet<&RecordId> = records.iter().collect();
-        Ok(self.state().entries.values().filter(|(record, ..)| wanted.contains(record)).map(|(_, entry, _)| entry.clone()).collect())
+        Ok(self
+            .state()
+            .entries
+            .values()
+            .filter(|(record, ..)| wanted.contains(record))
+            .map(|(_, entry, _)| entry.clone())
+            .collect())
     }
 
     async fn commits(&self, ids: &[CommitId]) -> Result<Vec<StoredCommit>, StoreError> {
@@ -105,7 +117,9 @@ impl GraphStore for MemoryStore {
             .entries
             .values()
             .filter(|(.., no)| *no > after)
-            .map(|(_, entry, no)| (*no, IndexRow { id: entry.id, partition: partition_of(&entry.soul), stamp: entry.stamp }))
+            .map(|(_, entry, no)| {
+                (*no, IndexRow { id: entry.id, partition: partition_of(&entry.soul), stamp: entry.stamp })
+            })
             .collect();
         rows.sort_by_key(|(no, _)| *no);
         rows.truncate(limit as usize);
@@ -116,7 +130,9 @@ impl GraphStore for MemoryStore {
     async fn souls(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Soul>, StoreError> {
         let state = self.state();
         let souls: BTreeSet<&Soul> = state.entries.values().map(|(_, entry, _)| &entry.soul).collect();
-        let wanted = souls.into_iter().filter(|soul| soul.starts_with(prefix) && after.is_none_or(|after| soul.as_str() > after));
+        let wanted = souls
+            .into_iter()
+            .filter(|soul| soul.starts_with(prefix) && after.is_none_or(|after| soul.as_str() > after));
         Ok(wanted.take(limit as usize).cloned().collect())
     }
 
@@ -140,7 +156,12 @@ impl GraphStore for MemoryStore {
         Ok(self.state().side.get(&(ns, key.to_vec())).cloned())
     }
 
-    async fn side_scan(&self, ns: &'static str, prefix: &[u8], limit: u32) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    async fn side_scan(
+        &self,
+        ns: &'static str,
+        prefix: &[u8],
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
         let state = self.state();
         let rows = state.side.iter().filter(|((row_ns, key), _)| *row_ns == ns && key.starts_with(prefix));
         Ok(rows.take(limit as usize).map(|((_, key), value)| (key.clone(), value.clone())).collect())

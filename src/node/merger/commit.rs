@@ -1,9 +1,6 @@
 //! Groups become durable here, one transaction each, in order; then they are answered and published.
 
-use std::sync::{
-    Arc,
-    atomic::Ordering,
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use rustdht_core::ports::{Applied, Batch, FeedRow, Published, Replicator, StoreError};
 use rustdht_graph::Rules;

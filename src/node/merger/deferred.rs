@@ -71,8 +71,13 @@ impl Deferred {
             return Ok(None);
         }
         let author = foreign.verified.header.author;
-        if self.waiting.len() >= self.total || self.by_author.get(&author).is_some_and(|count| *count >= self.per_author) {
-            return Err(Refusal::new(Code::TooEarly, "too many commits wait for their time; send it again when it is due"));
+        if self.waiting.len() >= self.total
+            || self.by_author.get(&author).is_some_and(|count| *count >= self.per_author)
+        {
+            return Err(Refusal::new(
+                Code::TooEarly,
+                "too many commits wait for their time; send it again when it is due",
+            ));
         }
         self.note(key, author);
         Ok(Some(SideRow { ns: NS, key: row_key(&key), value: Some(foreign.envelope.to_vec()), insert_only: false }))

@@ -20,7 +20,9 @@ fn refuse_foreign_space(soul: &Soul, gateway: &rustdht_core::PublicKey) -> Resul
     match soul.space() {
         Space::Public => Ok(()),
         Space::Owned(key) if key == *gateway => Ok(()),
-        Space::Owned(_) => Err(Refusal::new(Code::NotAuthorised, "this soul is written by its own key; post a signed commit")),
+        Space::Owned(_) => {
+            Err(Refusal::new(Code::NotAuthorised, "this soul is written by its own key; post a signed commit"))
+        }
         Space::Mirror => Err(Refusal::new(Code::NotAuthorised, "mirror souls are written by bridges only")),
         Space::Content(_) => Err(Refusal::new(Code::Immutable, "content souls never change")),
         Space::Local => Err(Refusal::new(Code::LocalSpace, "local souls are written by this gateway only")),
@@ -68,7 +70,11 @@ impl Merger {
     }
 
     /// Signs and joins one commit.
-    fn commit_drafts(&mut self, group: &mut Group, drafts: Vec<Draft>) -> Result<(CommitId, Stamp, Vec<OpResult>), Refusal> {
+    fn commit_drafts(
+        &mut self,
+        group: &mut Group,
+        drafts: Vec<Draft>,
+    ) -> Result<(CommitId, Stamp, Vec<OpResult>), Refusal> {
         let built = self.sign(group, drafts)?;
         self.clock_moved = true;
         let (id, stamp) = (built.commit.id, built.header.stamp);
@@ -207,7 +213,13 @@ impl Merger {
         Ok(drafts)
     }
 
-    fn flush(&mut self, group: &mut Group, part: &mut Part, nodes: &[ImportNode], answers: &mut [Result<(), (u64, Error)>]) {
+    fn flush(
+        &mut self,
+        group: &mut Group,
+        part: &mut Part,
+        nodes: &[ImportNode],
+        answers: &mut [Result<(), (u64, Error)>],
+    ) {
         let Part { drafts, lines, .. } = std::mem::take(part);
         if let Err(refusal) = self.commit_in_parts(group, drafts) {
             for at in lines {

@@ -192,10 +192,20 @@ impl Merger {
                 Request::Ops(ops) => ops.iter().for_each(|op| need(&mut self.states, &op.soul)),
                 Request::Import(nodes) => nodes.iter().for_each(|node| need(&mut self.states, &node.soul)),
                 Request::Foreign(commits) => commits.iter().for_each(|foreign| {
-                    foreign.verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok()).for_each(|entry| need(&mut self.states, &entry.soul));
+                    foreign
+                        .verified
+                        .entries
+                        .iter()
+                        .filter_map(|(_, entry)| entry.as_ref().ok())
+                        .for_each(|entry| need(&mut self.states, &entry.soul));
                 }),
                 Request::Due(commits) => commits.iter().for_each(|(_, foreign)| {
-                    foreign.verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok()).for_each(|entry| need(&mut self.states, &entry.soul));
+                    foreign
+                        .verified
+                        .entries
+                        .iter()
+                        .filter_map(|(_, entry)| entry.as_ref().ok())
+                        .for_each(|entry| need(&mut self.states, &entry.soul));
                 }),
             }
         }

@@ -83,7 +83,9 @@ impl States {
     /// Lets go of the longest unused states above the bound, but of none that a group after `durable` touched.
     pub(super) fn evict(&mut self, durable: u64) {
         while self.weight > self.max_weight {
-            let Some((used, soul)) = self.by_use.first_key_value().map(|(used, soul)| (*used, soul.clone())) else { break };
+            let Some((used, soul)) = self.by_use.first_key_value().map(|(used, soul)| (*used, soul.clone())) else {
+                break;
+            };
             if self.held.get(&soul).is_some_and(|held| held.group > durable) {
                 break;
             }

@@ -35,7 +35,11 @@ async fn two_sides_of_a_cut_end_alike() {
     assert_eq!(b.data("n").await, a.data("n").await);
     // Concurrently: one side removes 1, the other adds it again; both write x.
     a.patch("n", &[("x", text("from a")), ("s", set(&[2]))]).await;
-    let add = crate::Op { soul: "n".parse().unwrap(), field: "s".parse().unwrap(), action: crate::Action::Add(Value::Int(1)) };
+    let add = crate::Op {
+        soul: "n".parse().unwrap(),
+        field: "s".parse().unwrap(),
+        action: crate::Action::Add(Value::Int(1)),
+    };
     b.node.commit(vec![add], Duration::ZERO).await.unwrap();
     b.clock.advance(5);
     b.patch("n", &[("x", text("from b"))]).await;
@@ -107,9 +111,12 @@ async fn a_kill_of_a_slotted_or_foreign_entry_is_refused_at_the_door() {
     a.node.commit_signed(first.envelope.clone(), Duration::ZERO).await.unwrap();
     for (at, id) in [first.entries[0].id, first.entries[1].id].into_iter().enumerate() {
         let field = ["x", "t"][at];
-        let kill = author.sign(net, Stamp::from_ms(NOW_MS + 1), vec![set_remove(&soul, field, vec![id]).unwrap()]).unwrap();
+        let kill =
+            author.sign(net, Stamp::from_ms(NOW_MS + 1), vec![set_remove(&soul, field, vec![id]).unwrap()]).unwrap();
         match a.node.commit_signed(kill.envelope, Duration::ZERO).await {
-            Err(Error::Refused(refusal)) => assert_eq!((refusal.code, refusal.field.as_str()), (Code::BadValue, "ops.0.x.0")),
+            Err(Error::Refused(refusal)) => {
+                assert_eq!((refusal.code, refusal.field.as_str()), (Code::BadValue, "ops.0.x.0"))
+            }
             made => panic!("{made:?}"),
         }
     }

@@ -1,0 +1,55 @@
+//! The codes that only HTTP has, beside those of `rustdht_core::Code`.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal;)*) => {
+        /// A code of a problem that HTTP itself, not the graph, is the reason of. Each has a page in `docs/errors/`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum HttpCode { $($(#[$doc])* $name,)* }
+
+        impl HttpCode {
+            /// Every code, by status.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The code as it stands in problems.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Its HTTP status.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body ended before its length or its last chunk.
+    BodyIncomplete = "body_incomplete", 400;
+    /// No token where one is needed, or a wrong one.
+    Unauthenticated = "unauthenticated", 401;
+    /// A web page of another origin asked for a change.
+    ForbiddenOrigin = "forbidden_origin", 403;
+    /// Nothing is here under that name.
+    NotFound = "not_found", 404;
+    /// The resource exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", 405;
+    /// The body came too slowly.
+    BodyTimeout = "body_timeout", 408;
+    /// `If-Match` or `If-None-Match` does not hold.
+    PreconditionFailed = "precondition_failed", 412;
+    /// The body's type is not one that this resource takes.
+    UnsupportedMediaType = "unsupported_media_type", 415;
+    /// The range lies outside the file.
+    RangeNotSatisfiable = "range_not_satisfiable", 416;
+    /// The contract has it, this version does not yet.
+    NotImplemented = "not_implemented", 501;
+    /// Too much is waiting; try again.
+    Overloaded = "overloaded", 503;
+    /// The store, the network or the node itself cannot serve now.
+    Unavailable = "unavailable", 503;
+    /// No other member answered in time.
+    TimedOut = "timed_out", 504;
+}

@@ -1,0 +1,9 @@
+//! What can go wrong before the first request.
+
+/// Why the gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `public_url` is no absolute http or https URL.
+    #[error("public_url '{0}' is not an absolute http or https URL, such as https://node.example")]
+    PublicUrl(String),
+}

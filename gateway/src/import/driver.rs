@@ -1,0 +1,262 @@
+//! Runs one import: lines in, batches to the node, progress out.
+//!
+//! ```text
+//!   body ─> Lines ─> batch ─┬─> Node::import ─┐
+//!                           ├─> Node::import ─┼─> durable prefix ─> progress lines
+//!                           └─> Node::import ─┘   (batches end in any order)
+//! ```
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use rustdht_core::{Code, Refusal, Soul};
+use rustdht_node::{Error, ImportNode};
+use serde::Serialize;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::{
+    lines::{Line, Lines},
+    node,
+};
+use crate::{
+    State,
+    codes::HttpCode,
+    limits::{BATCH_BYTES, BATCH_NODES, MAX_BATCHES_IN_FLIGHT, MAX_LINE_BYTES, PROGRESS_EVERY},
+    problem::Problem,
+    schema::{Done, ImportLine, LineError, Progress},
+    telemetry,
+};
+
+/// The client went away, or the node cannot go on; what is durable was told.
+struct Stopped;
+
+/// Nodes that go to the node together.
+#[derive(Default)]
+struct Batch {
+    nodes: Vec<ImportNode>,
+    fields: u64,
+    bytes: usize,
+    /// The last line read when the batch went, blank and refused ones included.
+    line: u64,
+}
+
+/// What became of a batch.
+struct Ended {
+    batch: u64,
+    /// Per node its line, soul and number of fields.
+    nodes: Vec<(u64, Soul, u64)>,
+    result: Vec<Result<(), (u64, Error)>>,
+    took: Progress,
+}
+
+struct Driver {
+    state: State,
+    answers: mpsc::Sender<Bytes>,
+    running: JoinSet<Ended>,
+    /// Souls in flight: a later line of the same soul waits, or it might be written before the earlier one.
+    busy: HashSet<Soul>,
+    next_batch: u64,
+    /// The first batch that has not ended; all before it count in `done`.
+    first_open: u64,
+    ended: BTreeMap<u64, Progress>,
+    done: Done,
+    ticks: Interval,
+    told: u64,
+}
+
+/// Runs an import to its end, to the end of the body, or until the node stops.
+pub(super) async fn run(
+    state: State,
+    body: impl Stream<Item = Result<Bytes, std::io::Error>> + Send,
+    from: u64,
+    answers: mpsc::Sender<Bytes>,
+) {
+    let mut ticks = interval(PROGRESS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut driver = Driver {
+        state,
+        answers,
+        running: JoinSet::new(),
+        busy: HashSet::new(),
+        next_batch: 0,
+        first_open: 0,
+        ended: BTreeMap::new(),
+        done: Done::default(),
+        ticks,
+        told: 0,
+    };
+    // Stopped: the client has been told, or is gone.
+    driver.take(body, from).await.ok();
+}
+
+impl Driver {
+    async fn take(
+        &mut self,
+        body: impl Stream<Item = Result<Bytes, std::io::Error>> + Send,
+        from: u64,
+    ) -> Result<(), Stopped> {
+        let mut body = std::pin::pin!(body);
+        let mut lines = Lines::default();
+        let mut batch = Batch::default();
+        let stopping = self.state.stopping().clone();
+        let end = loop {
+            let piece = tokio::select! {
+                biased;
+                () = stopping.cancelled() => break Err(Problem::unavailable("the node is stopping")),
+                Some(ended) = self.running.join_next() => {
+                    self.settle(ended).await?;
+                    continue;
+                }
+                _ = self.ticks.tick() => {
+                    // A client that pauses learns what became of the lines it sent.
+                    if self.running.is_empty() {
+                        self.send(&mut batch).await?;
+                    }
+                    self.tell().await?;
+                    continue;
+                }
+                piece = body.next() => piece,
+            };
+            match piece {
+                Some(Ok(piece)) => lines.push(&piece),
+                Some(Err(error)) => {
+                    break Err(Problem::new(HttpCode::BodyIncomplete, format!("the body ended early: {error}")));
+                }
+                None => break Ok(()),
+            }
+            while let Some(line) = lines.next() {
+                self.line(&mut batch, &line, from).await?;
+            }
+        };
+        let whole_lines = lines.number();
+        if end.is_ok()
+            && let Some(line) = lines.last()
+        {
+            self.line(&mut batch, &line, from).await?;
+        }
+        self.send(&mut batch).await?;
+        while let Some(ended) = self.running.join_next().await {
+            self.settle(ended).await?;
+        }
+        self.tell().await?;
+        match end {
+            Ok(()) => self.answer(&ImportLine { done: Some(self.done), ..ImportLine::default() }).await,
+            Err(problem) => self.refuse(whole_lines + 1, &problem).await,
+        }
+    }
+
+    async fn line(&mut self, batch: &mut Batch, line: &Line, from: u64) -> Result<(), Stopped> {
+        batch.line = line.number;
+        if line.number < from {
+            return Ok(());
+        }
+        let too_long = || Refusal::new(Code::TooLarge, format!("a line is at most {MAX_LINE_BYTES} bytes")).into();
+        let node = match &line.text {
+            Some(text) => node::read(line.number, text),
+            None => Err(too_long()),
+        };
+        match node {
+            Ok(None) => {}
+            Ok(Some(node)) => {
+                batch.bytes += line.text.as_ref().map_or(0, Bytes::len);
+                batch.fields += node.fields.len() as u64;
+                batch.nodes.push(node);
+            }
+            Err(problem) => self.refuse(line.number, &problem).await?,
+        }
+        if batch.nodes.len() >= BATCH_NODES || batch.bytes >= BATCH_BYTES { self.send(batch).await } else { Ok(()) }
+    }
+
+    /// Sends a batch to the node once there is room and no earlier one holds the same souls.
+    async fn send(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
+        let next = Batch { line: batch.line, ..Batch::default() };
+        let batch = std::mem::replace(batch, next);
+        while self.running.len() >= MAX_BATCHES_IN_FLIGHT || batch.nodes.iter().any(|node| self.busy.contains(&node.soul)) {
+            let Some(ended) = self.running.join_next().await else { break };
+            self.settle(ended).await?;
+        }
+        let number = self.next_batch;
+        self.next_batch += 1;
+        let took = Progress { line: batch.line, nodes: batch.nodes.len() as u64, fields: batch.fields };
+        if batch.nodes.is_empty() {
+            self.close(number, took);
+            return Ok(());
+        }
+        let nodes: Vec<(u64, Soul, u64)> =
+            batch.nodes.iter().map(|node| (node.line, node.soul.clone(), node.fields.len() as u64)).collect();
+        self.busy.extend(nodes.iter().map(|(_, soul, _)| soul.clone()));
+        let node = self.state.node().clone();
+        self.running.spawn(async move {
+            let result = node.import(batch.nodes).await;
+            Ended { batch: number, nodes, result, took }
+        });
+        Ok(())
+    }
+
+    /// Takes note of a batch that ended. A line that the node refused is an error line; a node that cannot go on ends
+    /// the import, and no progress covers that line.
+    async fn settle(&mut self, ended: Result<Ended, tokio::task::JoinError>) -> Result<(), Stopped> {
+        let Ok(mut ended) = ended else {
+            tracing::error!("a batch of an import panicked");
+            return Err(Stopped);
+        };
+        for (_, soul, _) in &ended.nodes {
+            self.busy.remove(soul);
+        }
+        for (line, error) in ended.result.into_iter().filter_map(Result::err) {
+            let fatal = !matches!(error, Error::Refused(_));
+            self.refuse(line, &error.into()).await?;
+            if fatal {
+                self.tell().await?;
+                return Err(Stopped);
+            }
+            let fields = ended.nodes.iter().find(|(at, ..)| *at == line).map_or(0, |(.., fields)| *fields);
+            ended.took.nodes = ended.took.nodes.saturating_sub(1);
+            ended.took.fields = ended.took.fields.saturating_sub(fields);
+        }
+        telemetry::imported_nodes().increment(ended.took.nodes);
+        self.close(ended.batch, ended.took);
+        Ok(())
+    }
+
+    fn close(&mut self, batch: u64, took: Progress) {
+        self.ended.insert(batch, took);
+        while let Some(took) = self.ended.remove(&self.first_open) {
+            self.first_open += 1;
+            self.done.lines = took.line;
+            self.done.nodes += took.nodes;
+            self.done.fields += took.fields;
+        }
+    }
+
+    /// Tells the durable prefix, if it grew.
+    async fn tell(&mut self) -> Result<(), Stopped> {
+        if self.done.lines == self.told {
+            return Ok(());
+        }
+        self.told = self.done.lines;
+        let progress = Progress { line: self.done.lines, nodes: self.done.nodes, fields: self.done.fields };
+        self.answer(&ImportLine { progress: Some(progress), ..ImportLine::default() }).await
+    }
+
+    async fn refuse(&mut self, line: u64, problem: &Problem) -> Result<(), Stopped> {
+        self.done.errors += 1;
+        let error = LineError {
+            code: problem.code().to_owned(),
+            detail: problem.detail().to_owned(),
+            field: problem.field().to_owned(),
+        };
+        self.answer(&ImportLine { line: Some(line), error: Some(error), ..ImportLine::default() }).await
+    }
+
+    async fn answer(&mut self, line: &impl Serialize) -> Result<(), Stopped> {
+        let mut bytes = serde_json::to_vec(line).map_err(|_| Stopped)?;
+        bytes.push(b'\n');
+        self.answers.send(bytes.into()).await.map_err(|_| Stopped)
+    }
+}

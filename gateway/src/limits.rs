@@ -1,0 +1,49 @@
+//! Every bound on what a client can make this gateway do.
+
+use std::time::Duration;
+
+/// Connections open at once; further ones wait in the listen queue. Leaves room for the files of the stores and the
+/// sockets of the swarm below the usual 1,024 descriptors of a process.
+pub const MAX_CONNECTIONS: usize = 640;
+/// A JSON body of a node or commit, and a signed commit.
+pub const MAX_JSON_BODY_BYTES: usize = 1024 * 1024;
+/// A line of an import.
+pub const MAX_LINE_BYTES: usize = 2 * 1024 * 1024;
+/// Imports running at once.
+pub const MAX_IMPORTS: usize = 4;
+/// Batches of one import in flight at once.
+pub const MAX_BATCHES_IN_FLIGHT: usize = 4;
+/// Nodes of one import batch.
+pub const BATCH_NODES: usize = 256;
+/// Bytes of lines after which a batch goes, however few nodes it holds.
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// Live watches at once.
+pub const MAX_WATCHERS: usize = 256;
+/// Blob uploads at once.
+pub const MAX_UPLOADS: usize = 64;
+/// Operations in one commit (the commit format's bound).
+pub const MAX_OPERATIONS: usize = 1024;
+/// Segments of one path, as the node follows them.
+pub const MAX_PATH_SEGMENTS: usize = 32;
+/// An entry of `If-Match` or `If-None-Match` beyond this many is refused.
+pub const MAX_TAGS: usize = 64;
+/// A whole small body arrives within this time.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The head of a request arrives within this time; an idle connection is closed after it.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest pause between two pieces of a streamed body.
+pub const BODY_IDLE: Duration = Duration::from_secs(120);
+/// How long a write waits for the quorum unless `?wait=` says otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_millis(500);
+/// The longest `?wait=`.
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
+/// The silence after which a watch sends a comment, so that proxies keep it open.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// The shortest time between two progress lines of an import.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// How long requests under way may take once the gateway stops.
+pub const DRAIN: Duration = Duration::from_secs(3);
+/// Bytes looked at to tell the type of a file.
+pub const SNIFF_BYTES: usize = 512;
+/// How long a range that does not begin at 0 waits for the first bytes of the file, which only tell its type.
+pub const SNIFF_WAIT: Duration = Duration::from_secs(1);

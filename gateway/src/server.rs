@@ -1,0 +1,170 @@
+//! Accepting connections, and stopping.
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::ConnectInfo, response::Response};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::limits;
+
+/// The pause after a failed accept: out of descriptors, most likely, which others must free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves `router` on `listener` until `cancel`. Requests under way then get [`limits::DRAIN`]; what is left is dropped.
+///
+/// Each request carries its peer address as `ConnectInfo<SocketAddr>`.
+pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => {
+                let connection = connection(stream, peer, router.clone(), cancel.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while let Some(ended) = connections.try_join_next() {
+            report(ended);
+        }
+    }
+    drop(listener);
+    let drained = tokio::time::timeout(limits::DRAIN, async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(open = connections.len(), "requests were cut off after the grace period");
+        connections.shutdown().await;
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(%error, "a request panicked");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are small and whole: waiting for more to send only adds 40 ms.
+                stream.set_nodelay(true).ok();
+                return Ok((stream, peer, permit));
+            }
+            // The peer gave up while it waited in the queue.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, cancel: CancellationToken) {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let mut router = router.clone();
+        async move { Ok::<Response<Body>, Infallible>(router.call(request).await?) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits::HEAD_TIMEOUT);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stopped = pin!(cancel.cancelled());
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stopped => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn start(router: Router) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cancel = CancellationToken::new();
+        let mut set = JoinSet::new();
+        set.spawn(serve(listener, router, cancel.clone()));
+        #[expect(clippy::disallowed_methods, reason = "a test waits for the handle")]
+        let handle = tokio::spawn(async move {
+            set.join_next().await;
+        });
+        (address, cancel, handle)
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_after_the_stop_and_new_ones_are_not() {
+        let gate = Arc::new(tokio::sync::Notify::new());
+        let entered = Arc::new(tokio::sync::Notify::new());
+        let (inner, seen) = (gate.clone(), entered.clone());
+        let router = Router::new().route(
+            "/",
+            get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+                seen.notify_one();
+                inner.notified().await;
+                peer.ip().to_string()
+            }),
+        );
+        let (address, cancel, handle) = start(router).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        cancel.cancel();
+        gate.notify_one();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
+        handle.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_never_ends_is_cut_off() {
+        let router = Router::new().route("/", get(std::future::pending::<()>));
+        let (address, cancel, handle) = start(router).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        cancel.cancel();
+        handle.await.unwrap();
+    }
+}

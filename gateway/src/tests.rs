@@ -1,0 +1,151 @@
+//! The whole router over a real node, whose ports are fakes.
+
+mod bulk;
+mod commits;
+mod doors;
+mod files;
+mod live;
+mod nodes;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use rustdht_node::{Config as NodeConfig, Founding, Node, Ports};
+use rustdht_testkit::{ManualClock, MemoryBlobs, MemoryStore, Recorder, SeededEntropy};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{Anonymous, Config, Readiness, Secret, State, router};
+
+const NOW_MS: u64 = 1_795_000_000_000;
+const TOKEN: &str = "a token that is long enough";
+
+struct App {
+    router: Router,
+    node: Node,
+    readiness: Readiness,
+    stopping: CancellationToken,
+}
+
+/// An answer with its body read.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: impl axum::http::header::AsHeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Status and code; every error is a problem with both.
+    #[track_caller]
+    fn problem(&self) -> (u16, String) {
+        let json = self.json();
+        assert_eq!(self.header(header::CONTENT_TYPE), "application/problem+json", "{json}");
+        assert_eq!(json["status"], self.status);
+        assert_eq!(json["type"], format!("/errors/{}", json["code"].as_str().unwrap()));
+        assert!(json["title"].is_string() && !json["detail"].as_str().unwrap().is_empty());
+        (self.status, json["code"].as_str().unwrap().to_owned())
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl App {
+    async fn new() -> Self {
+        Self::with(Config { owner_token: Some(Secret::new(TOKEN)), ..Config::default() }).await
+    }
+
+    async fn with(config: Config) -> Self {
+        let ports = Ports {
+            store: Arc::new(MemoryStore::default()),
+            blobs: Arc::new(MemoryBlobs::default()),
+            clock: Arc::new(ManualClock::new(NOW_MS)),
+            entropy: Arc::new(SeededEntropy::new(1)),
+        };
+        let founding = Founding::Found { name: "test".into() };
+        let (node, tasks) = Node::start(ports, NodeConfig::new(founding, [0; 32])).await.unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends with the test")]
+        drop(tokio::spawn(tasks.run()));
+        node.bind(Arc::new(Recorder::default()));
+        let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
+        let state = State::new(node.clone(), config, readiness.clone(), None, stopping.clone()).unwrap();
+        Self { router: router(state), node, readiness, stopping }
+    }
+
+    /// Sends a request as a direct caller on loopback, who is the owner.
+    async fn send(&self, method: Method, path: &str, headers: &[(HeaderName, &str)], body: impl Into<Body>) -> Answer {
+        let owner = [(header::HOST, "127.0.0.1:8480")];
+        self.send_from("127.0.0.1:5000", method, path, &[&owner, headers].concat(), body).await
+    }
+
+    /// Sends a request as somebody elsewhere without a token.
+    async fn send_far(&self, method: Method, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
+        let far = [(header::HOST, "node.example")];
+        self.send_from("203.0.113.9:5000", method, path, &[&far, headers].concat(), Body::empty()).await
+    }
+
+    async fn send_from(
+        &self,
+        peer: &str,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let response = self.open(peer, method, path, headers, body).await;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    async fn open(
+        &self,
+        peer: &str,
+        method: Method,
+        path: &str,
+        headers: &[(HeaderName, &str)],
+        body: impl Into<Body>,
+    ) -> Response {
+        let mut request = Request::new(body.into());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+        }
+        request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], Body::empty()).await
+    }
+
+    async fn patch(&self, soul: &str, json: &str) -> Answer {
+        let path = format!("/api/v1/nodes/{}", soul.replace('/', "%2F"));
+        self.send(Method::PATCH, &path, &[(header::CONTENT_TYPE, "application/json")], json.to_owned()).await
+    }
+}
+
+const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];

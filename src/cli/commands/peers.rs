@@ -1,0 +1,83 @@
+//! `rustdht peers`
+
+use reqwest::{Method, header};
+use serde_json::{Value, json};
+
+use crate::args::Global;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Default, clap::Subcommand)]
+enum Command {
+    /// List the peers known (what `peers` alone does)
+    #[default]
+    Ls,
+    /// Dial an address, now and after each start
+    Add {
+        /// A multiaddr that ends in /p2p/...; `rustdht status` shows those of a gateway
+        address: String,
+    },
+}
+
+pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<()> {
+    let client = global.client()?;
+    let output = global.output();
+    match arguments.command.unwrap_or_default() {
+        Command::Ls => {
+            let answer = client.get_json("/api/v1/peers").await?;
+            let peers = answer["peers"].as_array().cloned().unwrap_or_default();
+            if output.json {
+                return peers.iter().try_for_each(|peer| output.line(peer.to_string()));
+            }
+            if peers.is_empty() {
+                output.say("no peers are known; another gateway joins with the output of: rustdht invite");
+            }
+            peers.iter().try_for_each(|peer| output.line(row(peer)))
+        }
+        Command::Add { address } => {
+            let request = client
+                .request(Method::POST, "/api/v1/peers")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(json!({ "address": address }).to_string());
+            let answer = client.text(request).await?;
+            if output.json {
+                return output.line(answer.trim());
+            }
+            output.say(format!("dialling {address}; see `rustdht peers`"));
+            Ok(())
+        }
+    }
+}
+
+/// Id, state, round trip, first address.
+fn row(peer: &Value) -> String {
+    let state = match (peer["connected"].as_bool(), peer["in_sync"].as_bool()) {
+        (Some(true), Some(true)) => "in sync",
+        (Some(true), _) => "syncing",
+        _ => "away",
+    };
+    #[expect(clippy::cast_precision_loss, reason = "a round trip for people")]
+    let rtt = peer["rtt_us"].as_u64().map_or_else(|| "-".to_owned(), |us| format!("{:.1} ms", us as f64 / 1000.0));
+    let member = if peer["replica"].as_bool() == Some(true) { "member" } else { "-" };
+    let address = peer["addresses"][0].as_str().unwrap_or("-");
+    format!("{:<52}  {state:<8} {member:<7} {rtt:>9}  {address}", peer["id"].as_str().unwrap_or("?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows() {
+        let peer = json!({ "id": "12D3", "connected": true, "in_sync": true, "rtt_us": 1234, "replica": true, "addresses": ["/a"] });
+        assert_eq!(
+            row(&peer).split_whitespace().collect::<Vec<_>>(),
+            ["12D3", "in", "sync", "member", "1.2", "ms", "/a"]
+        );
+        assert!(row(&json!({ "id": "x", "connected": false, "addresses": [] })).contains("away"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Secrets come from files, never from arguments or variables.
+
+use std::{os::unix::fs::MetadataExt as _, path::Path};
+
+use anyhow::Context as _;
+
+use crate::exit::{Exit, coded};
+
+/// Shorter tokens can be guessed.
+const MIN_TOKEN_CHARS: usize = 16;
+
+/// A token file holds one line; more than this is some other file.
+const MAX_TOKEN_FILE_BYTES: u64 = 4096;
+
+/// Others may read the file.
+const OTHERS_MAY_READ: u32 = 0o004;
+
+/// Reads the owner's token: trimmed, at least 16 printable characters, from a file that others cannot read. Files
+/// under `/run/secrets` are mounted by the container runtime and readable by all inside it.
+pub(crate) fn read_owner_token(path: &Path) -> anyhow::Result<String> {
+    read(path, path.starts_with("/run/secrets")).map_err(|error| coded(Exit::BadConfig, format!("{error:#}")))
+}
+
+fn read(path: &Path, mounted: bool) -> anyhow::Result<String> {
+    let shown = path.display();
+    let meta = std::fs::metadata(path).with_context(|| {
+        format!(
+            "the owner token file {shown} cannot be read; make one with: (umask 077; openssl rand -hex 32 > {shown})"
+        )
+    })?;
+    if !mounted && meta.mode() & OTHERS_MAY_READ != 0 {
+        anyhow::bail!("the owner token file {shown} is readable by everyone; close it with: chmod 600 {shown}");
+    }
+    if meta.len() > MAX_TOKEN_FILE_BYTES {
+        anyhow::bail!("the owner token file {shown} is larger than {MAX_TOKEN_FILE_BYTES} bytes; it holds one token");
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("the owner token file {shown} cannot be read"))?;
+    let token = text.trim();
+    if token.len() < MIN_TOKEN_CHARS {
+        anyhow::bail!(
+            "the token in {shown} is shorter than {MIN_TOKEN_CHARS} characters; make one with: openssl rand -hex 32"
+        );
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        anyhow::bail!("the token in {shown} holds blanks or characters beyond ASCII, which a header cannot carry");
+    }
+    Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn file(text: &str, mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn a_private_file_is_trimmed() {
+        let (_dir, path) = file("  0123456789abcdef\n", 0o600);
+        assert_eq!(read(&path, false).unwrap(), "0123456789abcdef");
+    }
+
+    #[test]
+    fn a_file_open_to_all_is_refused_unless_mounted() {
+        let (_dir, path) = file("0123456789abcdef", 0o644);
+        assert!(read(&path, false).unwrap_err().to_string().contains("chmod 600"));
+        assert_eq!(read(&path, true).unwrap(), "0123456789abcdef");
+    }
+
+    #[test]
+    fn short_blank_and_missing_tokens_are_bad_config() {
+        for text in ["", "0123456789abcde", "0123456789 abcdef", "0123456789abcdéf"] {
+            let (_dir, path) = file(text, 0o600);
+            assert!(read(&path, false).is_err(), "{text:?}");
+        }
+        let missing = read_owner_token(Path::new("/nonexistent/token")).unwrap_err();
+        assert_eq!(crate::exit::of(&missing), Exit::BadConfig);
+    }
+}

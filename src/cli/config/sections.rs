@@ -1,0 +1,164 @@
+//! Every configuration key, once: name, type, default, documentation.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use serde::{Deserialize, Serialize};
+
+/// A key as the example file and the check for unknown keys see it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    /// Its name inside the section.
+    pub name: &'static str,
+    /// The lines of its documentation.
+    pub docs: &'static [&'static str],
+}
+
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])*
+        $section:ident $keys:ident { $( $(#[doc = $doc:literal])* $name:ident: $type:ty = $default:expr, )* }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $section { $( $(#[doc = $doc])* pub $name: $type, )* }
+
+        impl Default for $section {
+            fn default() -> Self {
+                Self { $( $name: $default, )* }
+            }
+        }
+
+        const $keys: &[Key] = &[$( Key { name: stringify!($name), docs: &[$($doc),*] }, )*];
+    };
+}
+
+/// Who may read without a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Anonymous {
+    /// Anyone may GET and HEAD public nodes and blobs.
+    Read,
+    /// Nobody.
+    None,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+section! {
+    /// HTTP.
+    Gateway GATEWAY {
+        /// Address and port of the HTTP API. Port 0 takes a free one; `rustdht status` shows it.
+        /// Anything but a loopback address needs `owner_token_file`, or nobody can write.
+        listen: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8480),
+        /// File with the owner's token, at least 16 characters, not readable by others (`chmod 600`; files under
+        /// /run/secrets are taken as they are). Send it as `Authorization: Bearer`.
+        owner_token_file: Option<PathBuf> = None,
+        /// What callers without a token may do: "read" (public nodes and blobs) or "none".
+        anonymous: Anonymous = Anonymous::Read,
+        /// The URL under which others reach this gateway. Once set, loopback callers need the token too.
+        public_url: Option<String> = None,
+    }
+}
+
+section! {
+    /// Peers.
+    Net NET {
+        /// Address of the network interface that listens for peers; 0.0.0.0 is all of them.
+        host: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        /// Port for peers, TCP and QUIC alike. 0 takes a free one.
+        port: u16 = 4480,
+        /// Port for peers over WebSocket. 0 takes a free one.
+        ws_port: u16 = 4481,
+        /// Look for members of the network on the local network (multicast DNS).
+        mdns: bool = true,
+        /// Multiaddrs ending in /p2p/... that are dialled at start.
+        dial: Vec<String> = Vec::new(),
+        /// Multiaddrs under which others reach this node when it cannot know them itself (port forwarding, containers).
+        external: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// The graph's database.
+    Store STORE {
+        /// Page cache of the writer in MiB.
+        cache_mib: u32 = 32,
+        /// Days for which values that lost their field are kept for the merge inspector.
+        history_days: u32 = 30,
+        /// Days for which `watch` can be taken up again where it broke.
+        feed_days: u32 = 7,
+    }
+}
+
+section! {
+    /// Log lines. `RUST_LOG` wins over `level`.
+    Log LOG {
+        /// error, warn, info, debug, trace, or a filter such as "info,rustdht_net=debug".
+        level: String = "info".to_owned(),
+        /// "auto" (pretty on a terminal, JSON otherwise), "pretty" or "json".
+        format: LogFormat = LogFormat::Auto,
+    }
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub data_dir: PathBuf,
+    pub gateway: Gateway,
+    pub net: Net,
+    pub store: Store,
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "rustdht-data".into(),
+            gateway: Gateway::default(),
+            net: Net::default(),
+            store: Store::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// Sections in the order of the example file; the first has no name.
+pub(crate) const SECTIONS: &[(&str, &str, &[Key])] = &[
+    (
+        "",
+        "",
+        &[Key {
+            name: "data_dir",
+            docs: &[
+                " Folder of everything this node keeps, its keys among it. Made (readable by its owner only) if absent.",
+            ],
+        }],
+    ),
+    ("gateway", "HTTP", GATEWAY),
+    ("net", "Peers", NET),
+    ("store", "The graph's database", STORE),
+    ("log", "Log lines; RUST_LOG wins over `level`", LOG),
+];
+
+/// Every key as `section.key`.
+pub(crate) fn keys() -> impl Iterator<Item = String> {
+    SECTIONS.iter().flat_map(|(section, _, keys)| {
+        keys.iter()
+            .map(move |key| if section.is_empty() { key.name.to_owned() } else { format!("{section}.{}", key.name) })
+    })
+}

@@ -1,0 +1,86 @@
+//! A gateway in this process: what it needs of the machine, what it is made of, how it lives and stops.
+
+pub(crate) mod app;
+pub(crate) mod banner;
+mod data_dir;
+mod ports;
+pub(crate) mod signals;
+mod switch;
+mod system;
+mod task;
+pub(crate) mod telemetry;
+
+use anyhow::Context as _;
+pub(crate) use app::{App, Options};
+
+use crate::{
+    config::{Config, read_owner_token},
+    exit::{Exit, coded},
+};
+
+/// Checks what the types of the configuration cannot say, and the files that it names.
+pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
+    let bad = |text: String| coded(Exit::BadConfig, format!("bad configuration: {text}"));
+    if let Some(path) = &config.gateway.owner_token_file {
+        read_owner_token(path)?;
+    }
+    if let Some(url) = &config.gateway.public_url
+        && !reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    {
+        return Err(bad(format!("gateway.public_url {url:?} is no http or https URL")));
+    }
+    let net = &config.net;
+    if net.port != 0 && net.port == net.ws_port {
+        return Err(bad(format!("net.port and net.ws_port are both {}; TCP needs two ports", net.port)));
+    }
+    for (key, addresses) in [("net.dial", &net.dial), ("net.external", &net.external)] {
+        if let Some(wrong) = addresses.iter().find(|address| !address.starts_with('/')) {
+            return Err(bad(format!(
+                "{key} holds {wrong:?}, which is no multiaddr such as /ip4/192.0.2.1/tcp/4480/p2p/..."
+            )));
+        }
+    }
+    if !(1..=4096).contains(&config.store.cache_mib) {
+        return Err(bad(format!("store.cache_mib is {}; it lies between 1 and 4096", config.store.cache_mib)));
+    }
+    telemetry::check_filter(&config.log.level)
+        .context("bad configuration: log.level")
+        .map_err(|e| coded(Exit::BadConfig, format!("{e:#}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        validate(&Config::default()).unwrap();
+    }
+
+    #[test]
+    fn each_rule_names_its_key() {
+        type Change = fn(&mut Config);
+        let cases: [(&str, Change); 6] = [
+            ("gateway.public_url", |c| c.gateway.public_url = Some("node.example".into())),
+            ("net.ws_port", |c| c.net.ws_port = c.net.port),
+            ("net.dial", |c| c.net.dial = vec!["10.0.0.1:4480".into()]),
+            ("net.external", |c| c.net.external = vec!["10.0.0.1:4480".into()]),
+            ("store.cache_mib", |c| c.store.cache_mib = 0),
+            ("log.level", |c| c.log.level = "loud=very=much".into()),
+        ];
+        for (key, change) in cases {
+            let mut config = Config::default();
+            change(&mut config);
+            let error = validate(&config).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+            assert_eq!(crate::exit::of(&error), Exit::BadConfig);
+        }
+    }
+
+    #[test]
+    fn a_port_of_zero_may_stand_twice() {
+        let mut config = Config::default();
+        (config.net.port, config.net.ws_port) = (0, 0);
+        validate(&config).unwrap();
+    }
+}

@@ -1,0 +1,104 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Few seconds and few ids, so that keys repeat and neighbours share prefixes.
+fn key() -> impl Strategy<Value = Key> {
+    (0..20_u32, any::<u16>(), any::<bool>()).prop_map(|(seconds, number, spread)| {
+        let mut record = [0; 32];
+        record[if spread { 0..2 } else { 30..32 }].copy_from_slice(&number.to_be_bytes());
+        Key { seconds, record: RecordId(record) }
+    })
+}
+
+fn check(index: &Index, model: &BTreeSet<Key>) {
+    let sorted: Vec<Key> = model.iter().copied().collect();
+    assert_eq!(index.len(), sorted.len());
+    let mut shown = Vec::new();
+    index.each(0, usize::MAX, |key| {
+        shown.push(key);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(shown, sorted);
+    let sum = |keys: &[Key]| keys.iter().fold(Sum::ZERO, |sum, key| sum.plus(Sum::of(&key.record.0)));
+    for (from, to) in [(0, sorted.len()), (sorted.len() / 3, sorted.len() / 2), (1.min(sorted.len()), sorted.len())] {
+        assert_eq!(index.sum(from, to), sum(&sorted[from..to]), "{from}..{to}");
+    }
+    for (rank, key) in sorted.iter().enumerate().step_by(7) {
+        assert_eq!((index.rank(key), index.get(rank)), (rank, Some(*key)));
+        assert!(index.contains(key));
+    }
+    assert_eq!(index.get(sorted.len()), None);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equals_a_sorted_set(
+        edits in proptest::collection::vec((key(), 0..3_u8), 0..4000),
+        probes in proptest::collection::vec(key(), 20),
+    ) {
+        let mut index = Index::new();
+        let mut model = BTreeSet::new();
+        for (key, what) in edits {
+            if what == 0 {
+                prop_assert_eq!(index.remove(&key), model.remove(&key));
+            } else {
+                prop_assert_eq!(index.insert(key), model.insert(key));
+            }
+        }
+        check(&index, &model);
+        for probe in probes {
+            prop_assert_eq!(index.rank(&probe), model.range(..probe).count());
+            prop_assert_eq!(index.contains(&probe), model.contains(&probe));
+        }
+        // Down to nothing, from both ends and the middle.
+        let mut keys: Vec<Key> = model.iter().copied().collect();
+        while !keys.is_empty() {
+            let key = keys.remove([0, keys.len() / 2, keys.len() - 1][keys.len() % 3]);
+            prop_assert!(index.remove(&key));
+            model.remove(&key);
+            if keys.len() % 500 == 0 {
+                check(&index, &model);
+            }
+        }
+        prop_assert!(index.is_empty());
+    }
+
+    #[test]
+    fn sums_are_integers_modulo_2_256(a in any::<[u8; 32]>(), b in any::<[u8; 32]>()) {
+        let (x, y) = (Sum::of(&a), Sum::of(&b));
+        prop_assert_eq!(x.plus(y).minus(y), x);
+        prop_assert_eq!(x.plus(y), y.plus(x));
+        prop_assert_eq!(x.to_bytes(), a);
+    }
+}
+
+#[test]
+fn a_carry_passes_through_every_limb() {
+    let one = Sum::of(&{
+        let mut bytes = [0; 32];
+        bytes[0] = 1;
+        bytes
+    });
+    assert_eq!(Sum::of(&[255; 32]).plus(one), Sum::ZERO);
+    assert_eq!(Sum::ZERO.minus(one), Sum::of(&[255; 32]));
+}
+
+#[test]
+fn ids_in_the_order_of_time_fill_their_leaves() {
+    let mut index = Index::new();
+    for seconds in 0..20_000 {
+        index.insert(Key { seconds, record: RecordId([7; 32]) });
+    }
+    fn leaves(child: &Child) -> usize {
+        match &child.node {
+            Node::Leaf(_) => 1,
+            Node::Inner(children) => children.iter().map(leaves).sum(),
+        }
+    }
+    assert_eq!(leaves(index.root.as_ref().unwrap()), 20_000_usize.div_ceil(256));
+}

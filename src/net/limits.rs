@@ -1,0 +1,52 @@
+//! The bounds and intervals of the swarm.
+
+use std::time::Duration;
+
+/// Commands that wait for the service. A full queue makes callers wait, not grow.
+pub const MAX_COMMANDS: usize = 512;
+/// How long both sides have to prove the network key.
+pub const HELLO_TIMEOUT_MS: u64 = 10_000;
+/// How long a peer that failed `hello` or broke the protocol is refused.
+pub const BAN_MS: u64 = 10 * 60_000;
+/// How long the address of a peer of another network is left alone.
+pub const AVOID_MS: u64 = 5 * 60_000;
+/// Peers banned or avoided at a time; the one that ends first makes room.
+pub const MAX_SHUNNED: usize = 1024;
+/// Pauses between attempts to reach a member; the last one repeats. A quarter of jitter comes on top.
+pub const REDIAL_MS: [u64; 5] = [250, 1_000, 2_000, 5_000, 10_000];
+/// Peers whose addresses are known.
+pub const MAX_BOOK: usize = 2048;
+/// Dials under way that the service began.
+pub const MAX_DIALS: usize = 16;
+/// Index entries read at a time on start.
+pub const INDEX_PAGE: u32 = 10_000;
+/// Requests without answer from this side, all peers together.
+pub const MAX_INBOUND: usize = 1024;
+/// Requests of a peer that proved itself but has not yet heard that we are satisfied too.
+pub const MAX_EARLY: usize = 32;
+/// Blocks being read for peers at a time.
+pub const MAX_BLOCKS_SERVED: usize = 64;
+/// Blocks being fetched from peers at a time; further ones are answered `None`.
+pub const MAX_BLOCKS_FETCHED: usize = 256;
+/// Gossiped messages waiting for their verdict.
+pub const MAX_GOSSIP_WAITING: usize = 128;
+/// Events of a peer that has not proved itself, kept for when it has.
+pub const MAX_GATED_EVENTS: usize = 256;
+/// How often the engine is told the time.
+pub const TICK: Duration = Duration::from_millis(100);
+/// How often peers are pinged, and how long one may take.
+pub const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// After this a silent connection is closed.
+pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request may take, transfer included.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one peer may take for a block.
+pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the routing table is asked where unconnected members are.
+pub const LOOKUP_INTERVAL_MS: u64 = 30_000;
+/// How long a graceful stop waits for what is under way.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the listeners may take to say where they listen.
+pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Inbound streams of one connection and protocol at a time.
+pub const MAX_STREAMS: usize = 128;

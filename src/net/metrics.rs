@@ -1,0 +1,65 @@
+//! Every metric of this crate.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use rustdht_wire::protocol::Protocol;
+
+/// Members connected.
+const PEERS: &str = "rustdht_net_peers";
+/// Ids in the reconciliation index.
+const INDEXED: &str = "rustdht_net_indexed_entries";
+/// Requests, by protocol and direction.
+const REQUESTS: &str = "rustdht_net_requests_total";
+/// Requests that failed, by protocol and direction.
+const FAILURES: &str = "rustdht_net_request_failures_total";
+/// Reconciliations, by result.
+const SYNCS: &str = "rustdht_net_reconciliations_total";
+/// Peers turned away, by reason.
+const REJECTED: &str = "rustdht_net_rejected_peers_total";
+/// Envelopes refused, by code.
+const REFUSED: &str = "rustdht_net_refused_envelopes_total";
+/// Messages that the protocol does not allow.
+const MISBEHAVED: &str = "rustdht_net_misbehaviour_total";
+
+/// Registers the descriptions with the recorder.
+pub fn describe_metrics() {
+    describe_gauge!(PEERS, "members connected");
+    describe_gauge!(INDEXED, "ids in the reconciliation index");
+    describe_counter!(REQUESTS, "requests between members, by protocol and direction");
+    describe_counter!(FAILURES, "requests between members that failed, by protocol and direction");
+    describe_counter!(SYNCS, "reconciliations begun here, by result");
+    describe_counter!(REJECTED, "peers turned away, by reason");
+    describe_counter!(REFUSED, "envelopes refused between members, by code");
+    describe_counter!(MISBEHAVED, "messages from members that the protocol does not allow");
+}
+
+pub(crate) fn peers(count: usize) {
+    gauge!(PEERS).set(count as f64);
+}
+
+pub(crate) fn indexed(count: usize) {
+    gauge!(INDEXED).set(count as f64);
+}
+
+pub(crate) fn request(protocol: Protocol, direction: &'static str) {
+    counter!(REQUESTS, "protocol" => protocol.name(), "direction" => direction).increment(1);
+}
+
+pub(crate) fn failure(protocol: Protocol, direction: &'static str) {
+    counter!(FAILURES, "protocol" => protocol.name(), "direction" => direction).increment(1);
+}
+
+pub(crate) fn reconciled(result: &'static str) {
+    counter!(SYNCS, "result" => result).increment(1);
+}
+
+pub(crate) fn rejected(reason: &'static str) {
+    counter!(REJECTED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn refused(code: &'static str) {
+    counter!(REFUSED, "code" => code).increment(1);
+}
+
+pub(crate) fn misbehaved() {
+    counter!(MISBEHAVED).increment(1);
+}

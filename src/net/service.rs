@@ -1,0 +1,283 @@
+//! The event loop: one task that owns the swarm and the engine.
+//!
+//! It never waits for anything but the next event. Verifying, merging and loading run as jobs beside it, their number
+//! bounded by what the engine lets peers have under way.
+
+mod blocks;
+mod commands;
+mod greet;
+mod jobs;
+mod outputs;
+mod start;
+mod swarm_events;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    gossipsub::MessageId,
+    request_response::{OutboundRequestId, ResponseChannel},
+};
+use rustdht_core::{
+    Clock, Entropy,
+    ports::{Ingest, ReplicaId},
+};
+use rustdht_dht::{CallerId, Engine, EngineConfig, Index, Input, Key, Output, RequestId, Token};
+use rustdht_wire::{
+    SignedReplica,
+    protocol::{Protocol, Request, Response},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    addresses::Addresses,
+    behaviour::Behaviour,
+    handle::Command,
+    hello::{Secret, Session},
+    limits::{INDEX_PAGE, LOOKUP_INTERVAL_MS, MAX_DIALS, STOP_TIMEOUT, TICK},
+    metrics,
+};
+use blocks::Blocks;
+use jobs::Done;
+
+/// The swarm before it runs: made by [`Service::new`], which also listens.
+pub struct Service {
+    swarm: Swarm<Behaviour>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    engine: EngineConfig,
+    secret: Secret,
+    incarnation: [u8; 8],
+    listen: Vec<Multiaddr>,
+    external: Vec<Multiaddr>,
+    addresses: Addresses,
+    commands: mpsc::Receiver<Command>,
+    id: ReplicaId,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("id", &self.id).field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
+
+/// What a request of ours was for.
+enum Sent {
+    Engine(Token),
+    Block(CallerId),
+    Hello(PeerId),
+}
+
+/// A request of a peer that the engine works on.
+struct Inbound {
+    peer: PeerId,
+    protocol: Protocol,
+    channel: ResponseChannel<Response>,
+}
+
+/// Somebody on this side who waits for the engine.
+enum Waiting {
+    Durability(oneshot::Sender<rustdht_core::ports::Durability>),
+    Soul(oneshot::Sender<Vec<bytes::Bytes>>),
+    Gossip { message: MessageId, source: PeerId },
+}
+
+struct Running {
+    swarm: Swarm<Behaviour>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    ingest: Arc<dyn Ingest>,
+    engine: Engine,
+    secret: Secret,
+    incarnation: [u8; 8],
+    id: ReplicaId,
+    listen: Vec<Multiaddr>,
+    external: Vec<Multiaddr>,
+    addresses: Addresses,
+    sessions: BTreeMap<PeerId, Session>,
+    bans: BTreeMap<PeerId, u64>,
+    sent: HashMap<(Protocol, OutboundRequestId), Sent>,
+    inbound: HashMap<RequestId, Inbound>,
+    early: Vec<(PeerId, Protocol, Request, ResponseChannel<Response>)>,
+    waiting: HashMap<CallerId, Waiting>,
+    blocks: Blocks,
+    jobs: JoinSet<Done>,
+    saves: VecDeque<(Vec<u8>, Option<Vec<u8>>)>,
+    saving: bool,
+    next_id: u64,
+    next_lookup_ms: u64,
+}
+
+impl Service {
+    /// Runs until `cancel`, then finishes what is under way and returns.
+    pub async fn run(self, ingest: Arc<dyn Ingest>, cancel: CancellationToken) {
+        let mut commands = self.commands;
+        let rows = ingest.saved().await;
+        let mut index = Index::new();
+        let mut after = 0;
+        loop {
+            let (items, next) = ingest.index(after, INDEX_PAGE).await;
+            if items.is_empty() || cancel.is_cancelled() {
+                break;
+            }
+            items.iter().for_each(|item| {
+                index.insert(Key::from(item));
+            });
+            after = next;
+        }
+        let mut addresses = self.addresses;
+        rows.iter().for_each(|(key, value)| addresses.restore(key, value));
+        tracing::info!(entries = index.len(), "the reconciliation index is built");
+        let mut running = Running {
+            engine: Engine::new(&self.engine, index, &rows),
+            swarm: self.swarm,
+            clock: self.clock,
+            entropy: self.entropy,
+            ingest,
+            secret: self.secret,
+            incarnation: self.incarnation,
+            id: self.id,
+            listen: self.listen,
+            external: self.external,
+            addresses,
+            sessions: BTreeMap::new(),
+            bans: BTreeMap::new(),
+            sent: HashMap::new(),
+            inbound: HashMap::new(),
+            early: Vec::new(),
+            waiting: HashMap::new(),
+            blocks: Blocks::default(),
+            jobs: JoinSet::new(),
+            saves: VecDeque::new(),
+            saving: false,
+            next_id: 0,
+            next_lookup_ms: 0,
+        };
+        running.serve(&mut commands, &cancel).await;
+        running.stop().await;
+    }
+}
+
+impl Running {
+    async fn serve(&mut self, commands: &mut mpsc::Receiver<Command>, cancel: &CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut open = true;
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                command = commands.recv(), if open => match command {
+                    Some(command) => self.command(command),
+                    // Every handle is gone; the swarm still serves its peers.
+                    None => open = false,
+                },
+                event = futures::StreamExt::select_next_some(&mut self.swarm) => self.swarm_event(event),
+                Some(done) = self.jobs.join_next() => {
+                    // What a job changed was published before it ended: take note of that first.
+                    for _ in 0..commands.len() {
+                        match commands.try_recv() {
+                            Ok(command) => self.command(command),
+                            Err(_) => break,
+                        }
+                    }
+                    self.done(done);
+                }
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Lets rows be written and peers be answered, then closes.
+    async fn stop(mut self) {
+        let finish = async {
+            while self.saving || !self.saves.is_empty() || !self.jobs.is_empty() {
+                match self.jobs.join_next().await {
+                    Some(done) => self.done(done),
+                    None => break,
+                }
+            }
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, finish).await.is_err() {
+            tracing::warn!(jobs = self.jobs.len(), "stopping although jobs are under way");
+        }
+        for peer in self.sessions.keys() {
+            // An error only says that it is gone already.
+            let _ = self.swarm.disconnect_peer_id(*peer);
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// Tells the engine, and does what it says.
+    fn feed(&mut self, input: Input) {
+        let now_ms = self.now_ms();
+        let outputs: Vec<Output> = self.engine.handle(input, now_ms);
+        for output in outputs {
+            self.perform(output);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.feed(Input::Tick);
+        let now_ms = self.now_ms();
+        self.end_hellos(now_ms);
+        let lifted: Vec<PeerId> = self.bans.iter().filter(|(_, until)| **until <= now_ms).map(|(p, _)| *p).collect();
+        for peer in lifted {
+            self.bans.remove(&peer);
+            self.swarm.behaviour_mut().unblock_peer(peer);
+        }
+        self.redial(now_ms);
+        metrics::peers(self.sessions.values().filter(|session| session.is_member()).count());
+        metrics::indexed(self.engine.indexed());
+    }
+
+    /// Dials the members that are not connected, and looks for those whose address is not known.
+    fn redial(&mut self, now_ms: u64) {
+        let unconnected = self.engine.peers().into_iter().filter(|view| view.counted && !view.connected);
+        let wanted: std::collections::BTreeSet<PeerId> =
+            unconnected.filter_map(|view| view.id.0.parse().ok()).filter(|peer| !self.sessions.contains_key(peer)).collect();
+        for (peer, addresses) in self.addresses.due(now_ms, MAX_DIALS, &wanted) {
+            if self.sessions.contains_key(&peer) {
+                self.addresses.connected(&peer);
+                continue;
+            }
+            self.dial(peer, addresses);
+        }
+        if now_ms >= self.next_lookup_ms {
+            self.next_lookup_ms = now_ms + LOOKUP_INTERVAL_MS;
+            for peer in wanted {
+                self.swarm.behaviour_mut().routing().get_closest_peers(peer);
+            }
+        }
+    }
+
+    fn replica(peer: &PeerId) -> ReplicaId {
+        ReplicaId(peer.to_base58())
+    }
+
+    fn replica_of_record(&self, record: &[u8]) -> Option<PeerId> {
+        let signed = SignedReplica::decode(record, &self.secret.net).ok()?;
+        signed.record().replica.parse().ok()
+    }
+}

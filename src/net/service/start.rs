@@ -1,0 +1,149 @@
+//! Making the swarm and listening.
+
+use std::{net::IpAddr, sync::Arc};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, Swarm, identity,
+    multiaddr::Protocol,
+    swarm::{self, SwarmEvent},
+};
+use rustdht_core::{Clock, Entropy, Stamp, ports::ReplicaId};
+use rustdht_dht::EngineConfig;
+use rustdht_wire::{ReplicaRecord, SigningKey};
+use tokio::sync::mpsc;
+
+use super::Service;
+use crate::{
+    Handle, NetConfig, NetError,
+    addresses::{Addresses, with_peer},
+    behaviour::Behaviour,
+    hello::Secret,
+    limits::{LISTEN_TIMEOUT, MAX_COMMANDS},
+    transport,
+};
+
+/// Connections of members have no traffic of their own for long; strangers are closed by `hello`.
+const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+impl Service {
+    /// Makes the swarm and listens. When it returns, every port is bound and known.
+    ///
+    /// # Errors
+    /// [`NetError::Listen`] when a port is taken, [`NetError::Address`] for an address that cannot be used.
+    pub async fn new(
+        config: &NetConfig,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<(Self, Handle), NetError> {
+        let bad_identity = |error: String| NetError::Identity(error);
+        let keypair = identity::Keypair::ed25519_from_bytes(config.identity)
+            .map_err(|error| bad_identity(error.to_string()))?;
+        let local = keypair.public().to_peer_id();
+        let id = ReplicaId(local.to_base58());
+        let signing = SigningKey::from_seed(&config.identity);
+        let record = ReplicaRecord {
+            net: config.net,
+            replica: id.0.clone(),
+            key: signing.public(),
+            role: config.role,
+            stamp: Stamp::from_ms(clock.now_ms()),
+        };
+        let record = record.sign(&signing).map_err(|refusal| bad_identity(refusal.to_string()))?;
+        let mut addresses = Addresses::default();
+        for text in &config.dial {
+            let (peer, address) = with_peer(text)?;
+            if peer != local {
+                addresses.ask_for(peer, address);
+            }
+        }
+        let external = config.external.iter().map(|text| external_address(text)).collect::<Result<Vec<_>, _>>()?;
+        let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
+        let mut swarm =
+            Swarm::new(transport::build(&keypair)?, Behaviour::new(config, &keypair)?, local, settings);
+        external.iter().for_each(|address| swarm.add_external_address(address.clone()));
+        let mut listen = Vec::new();
+        for host in &config.hosts {
+            let port = listen_on(&mut swarm, tcp(*host, config.port), &mut listen).await?;
+            listen_on(&mut swarm, quic(*host, port), &mut listen).await?;
+            if let Some(port) = config.ws_port {
+                let address = tcp(*host, port).with(Protocol::Ws("/".into()));
+                listen_on(&mut swarm, address, &mut listen).await?;
+            }
+        }
+        let (sender, commands) = mpsc::channel(MAX_COMMANDS);
+        let all = external.iter().chain(&listen);
+        let texts: Vec<String> = all.map(|address| address.clone().with(Protocol::P2p(local)).to_string()).collect();
+        let handle = Handle { commands: sender, clock: clock.clone(), id: id.clone(), listen: texts.into() };
+        let mut incarnation = [0; 8];
+        entropy.fill(&mut incarnation);
+        let service = Self {
+            swarm,
+            clock,
+            entropy,
+            engine: EngineConfig { net: config.net, placement: config.placement, record },
+            secret: Secret { net: config.net, network_key: config.network_key, local },
+            incarnation,
+            listen,
+            external,
+            addresses,
+            commands,
+            id,
+        };
+        Ok((service, handle))
+    }
+}
+
+fn external_address(text: &str) -> Result<Multiaddr, NetError> {
+    let mut address: Multiaddr = text
+        .parse()
+        .map_err(|error| NetError::Address { address: text.to_owned(), reason: format!("{error}") })?;
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    Ok(address)
+}
+
+fn tcp(host: IpAddr, port: u16) -> Multiaddr {
+    Multiaddr::from(host).with(Protocol::Tcp(port))
+}
+
+fn quic(host: IpAddr, port: u16) -> Multiaddr {
+    Multiaddr::from(host).with(Protocol::Udp(port)).with(Protocol::QuicV1)
+}
+
+fn port_of(address: &Multiaddr) -> u16 {
+    address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap_or(0)
+}
+
+/// Listens, and waits until the first address is known; the others of a wildcard follow at once. Returns the TCP port.
+async fn listen_on(
+    swarm: &mut Swarm<Behaviour>,
+    address: Multiaddr,
+    known: &mut Vec<Multiaddr>,
+) -> Result<u16, NetError> {
+    let failed = |reason: String| NetError::Listen { address: address.to_string(), reason };
+    let listener = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
+    let mut port = None;
+    let wait = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, address } if listener_id == listener => {
+                    port = Some(port_of(&address));
+                    known.push(address);
+                    return Ok(());
+                }
+                SwarmEvent::NewListenAddr { address, .. } => known.push(address),
+                SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } if listener_id == listener => {
+                    return Err(failed(error.to_string()));
+                }
+                SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
+                    return Err(failed(error.to_string()));
+                }
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(LISTEN_TIMEOUT, wait).await.map_err(|_| failed("no address in time".to_owned()))??;
+    Ok(port.unwrap_or(0))
+}

@@ -1,0 +1,10 @@
+//! The store's contract, over real files.
+#![expect(clippy::unwrap_used, reason = "tests and their helpers")]
+
+mod contract;
+mod durability;
+mod model;
+mod opening;
+mod processes;
+mod property;
+mod sample;

@@ -1,0 +1,52 @@
+//! Files that cannot be opened, and what is said of them.
+
+use rustdht_core::ports::{GraphStore, StoreError};
+use rustdht_store::{Config, Error, Store};
+use sea_orm::{ConnectionTrait, Database};
+
+use crate::sample::{batch, open, soul};
+
+#[tokio::test]
+async fn a_folder_that_is_not_there_or_cannot_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in [folder.path().join("missing/graph.sqlite"), folder.path().to_owned(), "/proc/graph.sqlite".into()] {
+        let err = Store::open(Config::new(&path)).await.unwrap_err();
+        assert!(matches!(&err, Error::NotWritable { .. }), "{err:?}");
+        assert!(err.to_string().contains(&path.display().to_string()), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.sqlite");
+    std::fs::write(&path, b"this is a letter to a friend, not a database, and it is long enough to have a header")
+        .unwrap();
+    let err = Store::open(Config::new(&path)).await.unwrap_err();
+    assert!(matches!(err, Error::Damaged { .. }), "{err:?}");
+}
+
+#[tokio::test]
+async fn a_schema_of_the_future() {
+    let (folder, store) = open().await;
+    store.close().await;
+    let path = folder.path().join("graph.sqlite");
+    let db = Database::connect(format!("sqlite://{}", path.display())).await.unwrap();
+    db.execute_unprepared("INSERT INTO seaql_migrations VALUES ('m29990101_000001_later', 0)").await.unwrap();
+    db.close().await.unwrap();
+    let err = Store::open(Config::new(&path)).await.unwrap_err();
+    assert!(matches!(err, Error::Newer { .. }), "{err:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_and_not_a_panic() {
+    let (folder, store) = open().await;
+    store.apply(batch(2, 1)).await.unwrap();
+    let path = folder.path().join("graph.sqlite");
+    let db = Database::connect(format!("sqlite://{}", path.display())).await.unwrap();
+    for change in ["data = x'82f6'", "id = x'00'", "idx = 70000", "field = ''", "id = 5"] {
+        db.execute_unprepared(&format!("UPDATE entries SET {change}")).await.unwrap();
+        let answer = store.load(&[soul(2)]).await;
+        assert!(matches!(&answer, Err(StoreError::Failed(why)) if why.contains("damaged")), "{change}: {answer:?}");
+    }
+}
