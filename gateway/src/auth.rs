@@ -96,12 +96,9 @@ fn is_loopback_host(authority: &str) -> bool {
 
 impl Access {
     fn is_ours(&self, origin: &str, host: Option<&str>) -> bool {
-        let same = origin
-            .split_once("://")
-            .zip(host)
-            .is_some_and(|((scheme, authority), host)| {
-                scheme.eq_ignore_ascii_case("http") && authority.eq_ignore_ascii_case(host)
-            });
+        let same = origin.split_once("://").zip(host).is_some_and(|((scheme, authority), host)| {
+            scheme.eq_ignore_ascii_case("http") && authority.eq_ignore_ascii_case(host)
+        });
         same || self.public_origin.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(origin))
     }
 
@@ -150,10 +147,7 @@ impl Access {
         }
         // "none" is typed by a person; "same-site" would let in every other port of localhost.
         let fetched_here = matches!(seen.fetch_site, None | Some("same-origin" | "none"));
-        let owner = self.public_origin.is_none()
-            && Self::is_local(&seen, uri, peer)
-            && origin_is_ours
-            && fetched_here;
+        let owner = self.public_origin.is_none() && Self::is_local(&seen, uri, peer) && origin_is_ours && fetched_here;
         Ok(if owner { Caller::Owner } else { Caller::Anonymous })
     }
 }

@@ -12,9 +12,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    State, auth::Owner, body, codes::HttpCode, mime, problem::Problem, query, routes::measured, schema,
-};
+use crate::{State, auth::Owner, body, codes::HttpCode, mime, problem::Problem, query, routes::measured, schema};
 
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(measured(routes!(post_blob)))
@@ -74,7 +72,10 @@ pub(crate) async fn post_blob(
         let said = part.content_type().map(ToString::to_string);
         (store.add(part.map(|piece| piece.map_err(cut)).boxed(), options).await?, said)
     } else {
-        (store.add(body::pieces(body).map(|piece| piece.map_err(cut)).boxed(), options).await?, Some(content_type.to_owned()))
+        (
+            store.add(body::pieces(body).map(|piece| piece.map_err(cut)).boxed(), options).await?,
+            Some(content_type.to_owned()),
+        )
     };
     let location = HeaderValue::try_from(format!("/ipfs/{}", added.cid))
         .map_err(|_| Problem::unavailable("the CID fits no header"))?;

@@ -84,7 +84,8 @@ mod tests {
     use super::*;
 
     fn chunks(chunks: &[&'static str]) -> Body {
-        let chunks: Vec<Result<Bytes, std::io::Error>> = chunks.iter().map(|c| Ok(Bytes::from_static(c.as_bytes()))).collect();
+        let chunks: Vec<Result<Bytes, std::io::Error>> =
+            chunks.iter().map(|c| Ok(Bytes::from_static(c.as_bytes()))).collect();
         Body::from_stream(futures::stream::iter(chunks))
     }
 

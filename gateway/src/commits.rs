@@ -46,11 +46,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn post_commit(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn post_commit(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let wait = query::parse::<WaitQuery>(request.uri())?.wait()?;
     let signed = is_signed(request.headers())?;
     let body = body::whole(request.into_body(), limits::MAX_JSON_BODY_BYTES).await?;

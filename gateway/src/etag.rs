@@ -12,7 +12,8 @@ pub(crate) fn list(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Vec<
     if !headers.contains_key(name) {
         return Ok(None);
     }
-    let bad = || Problem::malformed(format!("'{name}' is '*' or a list of entity tags in double quotes")).at(name.as_str());
+    let bad =
+        || Problem::malformed(format!("'{name}' is '*' or a list of entity tags in double quotes")).at(name.as_str());
     let mut tags = Vec::new();
     for value in headers.get_all(name) {
         let mut rest = value.to_str().map_err(|_| bad())?.trim();

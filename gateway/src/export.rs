@@ -37,11 +37,7 @@ struct PrefixQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_export(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn get_export(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let prefix = query::parse::<PrefixQuery>(request.uri())?.prefix;
     let lines = state.node().export(prefix);
     let mut response = Response::new(Body::from_stream(lines));

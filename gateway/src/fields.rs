@@ -121,7 +121,18 @@ mod tests {
 
     #[test]
     fn each_kind_of_bad_body_has_its_code() {
-        for malformed in ["", "{", "[]", "1", "{\"a\":NaN}", "{\"a\":1,}", "{\"a\":1} x", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "\u{0}"] {
+        for malformed in [
+            "",
+            "{",
+            "[]",
+            "1",
+            "{\"a\":NaN}",
+            "{\"a\":1,}",
+            "{\"a\":1} x",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,\"\\u0061\":2}",
+            "\u{0}",
+        ] {
             assert_eq!(code(malformed), "malformed", "{malformed}");
         }
         assert_eq!(code("{\"a\":[1]}"), "bad_value");

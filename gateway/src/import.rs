@@ -3,6 +3,7 @@
 mod driver;
 mod lines;
 mod node;
+mod prefix;
 
 use axum::{
     body::Body,
@@ -50,11 +51,7 @@ struct FromQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn post_import(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn post_import(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     check_type(request.headers())?;
     let from = query::parse::<FromQuery>(request.uri())?.from.unwrap_or(1);
     let permit = state
@@ -88,8 +85,13 @@ fn with_driver(
 /// A form type would let a web page import without asking first.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     match body::media_type(headers).as_str() {
-        "" | "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines"
-        | "application/json" | "application/octet-stream" => Ok(()),
+        ""
+        | "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/x-jsonlines"
+        | "application/json"
+        | "application/octet-stream" => Ok(()),
         other => Err(body::unsupported(other, "application/x-ndjson")),
     }
 }

@@ -62,11 +62,7 @@ struct FileQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_file(
-    Shared(state): Shared<State>,
-    _: Reader,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn get_file(Shared(state): Shared<State>, _: Reader, request: Request) -> Result<Response, Problem> {
     let text = segment(request.uri().path());
     let cid = parse_cid(text)?;
     let query: FileQuery = query::parse(request.uri())?;
@@ -114,7 +110,10 @@ pub(crate) async fn get_file(
 )]
 pub(crate) async fn get_below(_: Reader, request: Request) -> Result<Response, Problem> {
     parse_cid(segment(request.uri().path()))?;
-    Err(Problem::new(HttpCode::NotImplemented, "paths inside a directory are not built yet: this version serves files by their CID"))
+    Err(Problem::new(
+        HttpCode::NotImplemented,
+        "paths inside a directory are not built yet: this version serves files by their CID",
+    ))
 }
 
 /// The CID's segment of a path.
@@ -247,7 +246,10 @@ mod tests {
         let query = |filename: Option<&str>, download| FileQuery { filename: filename.map(str::to_owned), download };
         let text = |query: &FileQuery| disposition(&cid, query).map(|value| value.to_str().unwrap().to_owned());
         assert_eq!(text(&query(None, false)), None);
-        assert_eq!(text(&query(Some("a\"\r\nb ü.txt"), false)).unwrap(), "inline; filename*=UTF-8''a%22%0D%0Ab%20%C3%BC.txt");
+        assert_eq!(
+            text(&query(Some("a\"\r\nb ü.txt"), false)).unwrap(),
+            "inline; filename*=UTF-8''a%22%0D%0Ab%20%C3%BC.txt"
+        );
         assert_eq!(text(&query(Some("a"), true)).unwrap(), "attachment; filename*=UTF-8''a");
         assert_eq!(text(&query(None, true)).unwrap(), format!("attachment; filename=\"{cid}\""));
     }

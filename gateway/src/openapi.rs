@@ -35,8 +35,10 @@ pub(crate) fn frame() -> OpenApi {
 pub fn openapi() -> OpenApi {
     let (_, mut document) = routes::documented().split_for_parts();
     // axum's mark of a parameter that spans slashes is not part of OpenAPI.
-    document.paths.paths =
-        std::mem::take(&mut document.paths.paths).into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
+    document.paths.paths = std::mem::take(&mut document.paths.paths)
+        .into_iter()
+        .map(|(path, item)| (path.replace("{*", "{"), item))
+        .collect();
     document
 }
 
@@ -58,7 +60,10 @@ mod tests {
             std::fs::write(path, &built).unwrap();
         }
         let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == built, "docs/api/openapi.json is old: RUSTDHT_UPDATE=1 cargo test -p rustdht-gateway openapi");
+        assert!(
+            committed == built,
+            "docs/api/openapi.json is old: RUSTDHT_UPDATE=1 cargo test -p rustdht-gateway openapi"
+        );
     }
 
     #[test]

@@ -38,7 +38,10 @@ error_pages! {
 pub(crate) fn router() -> Router<State> {
     Router::new()
         .route("/openapi.json", get(async |_: Reader| page("application/json", DOCUMENT.clone())))
-        .route("/docs", get(async |_: Reader| page("text/html; charset=utf-8", include_bytes!("docs/index.html")[..].into())))
+        .route(
+            "/docs",
+            get(async |_: Reader| page("text/html; charset=utf-8", include_bytes!("docs/index.html")[..].into())),
+        )
         .route(
             "/docs/docs.js",
             get(async |_: Reader| page("text/javascript; charset=utf-8", include_bytes!("docs/docs.js")[..].into())),
@@ -83,7 +86,8 @@ mod tests {
         let known: Vec<(&str, u16)> = core.chain(http).collect();
         assert_eq!(known.len(), ERROR_PAGES.len());
         for (code, status) in known {
-            let (_, text) = ERROR_PAGES.iter().find(|(page, _)| *page == code).unwrap_or_else(|| panic!("no page {code}"));
+            let (_, text) =
+                ERROR_PAGES.iter().find(|(page, _)| *page == code).unwrap_or_else(|| panic!("no page {code}"));
             assert!(text.starts_with(&format!("# {code}\n\nStatus {status}.")), "{code}: {text}");
         }
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors");

@@ -133,7 +133,8 @@ impl From<rustdht_node::Error> for Problem {
         match error {
             Error::Refused(refusal) => refusal.into(),
             Error::PreconditionFailed(tag) => {
-                let problem = Self::new(HttpCode::PreconditionFailed, "the node is not in the state that was asked for");
+                let problem =
+                    Self::new(HttpCode::PreconditionFailed, "the node is not in the state that was asked for");
                 match HeaderValue::try_from(tag) {
                     Ok(tag) if !tag.is_empty() => problem.with(header::ETAG, tag),
                     _ => problem,
@@ -226,7 +227,10 @@ mod tests {
     #[tokio::test]
     async fn headers_that_a_status_asks_for() {
         let (status, headers, body) = json(Problem::out_of_range(9)).await;
-        assert_eq!((status, headers[header::CONTENT_RANGE].to_str().unwrap()), (StatusCode::RANGE_NOT_SATISFIABLE, "bytes */9"));
+        assert_eq!(
+            (status, headers[header::CONTENT_RANGE].to_str().unwrap()),
+            (StatusCode::RANGE_NOT_SATISFIABLE, "bytes */9")
+        );
         assert!(body.get("field").is_none());
         let (_, headers, _) = json(rustdht_node::Error::PreconditionFailed("\"a\"".into()).into()).await;
         assert_eq!(headers[header::ETAG], "\"a\"");

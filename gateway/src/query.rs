@@ -100,8 +100,11 @@ impl WaitQuery {
     pub(crate) fn wait(&self) -> Result<Duration, Problem> {
         let Some(text) = self.wait.as_deref() else { return Ok(limits::DEFAULT_WAIT) };
         duration(text).filter(|wait| *wait <= limits::MAX_WAIT).ok_or_else(|| {
-            Problem::from(Refusal::new(Code::OutOfRange, "wait is milliseconds, or a number with ms or s, of at most 30 s"))
-                .at("wait")
+            Problem::from(Refusal::new(
+                Code::OutOfRange,
+                "wait is milliseconds, or a number with ms or s, of at most 30 s",
+            ))
+            .at("wait")
         })
     }
 }
@@ -129,7 +132,8 @@ mod tests {
         assert_eq!(wait("2s"), Ok(Duration::from_secs(2)));
         assert_eq!(wait("0"), Ok(Duration::ZERO));
         assert_eq!(wait("30s"), Ok(limits::MAX_WAIT));
-        for bad in ["", "s", "-1", "1.5s", "+1", "30001", "31s", "1m", "99999999999999999999", "18446744073709551615s"] {
+        for bad in ["", "s", "-1", "1.5s", "+1", "30001", "31s", "1m", "99999999999999999999", "18446744073709551615s"]
+        {
             assert_eq!(wait(bad), Err("out_of_range"), "{bad}");
         }
         assert_eq!(WaitQuery::default().wait().unwrap(), limits::DEFAULT_WAIT);

@@ -6,6 +6,7 @@ mod doors;
 mod files;
 mod live;
 mod nodes;
+mod sockets;
 
 use std::{net::SocketAddr, sync::Arc};
 

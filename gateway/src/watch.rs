@@ -47,11 +47,7 @@ struct WatchQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_watch(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(crate) async fn get_watch(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let filter = filter(query::parse(request.uri())?)?;
     let seen = last_event_id(request.headers())?;
     let permit = state
@@ -82,9 +78,7 @@ pub(crate) async fn get_watch(
 fn filter(query: WatchQuery) -> Result<WatchFilter, Problem> {
     match (query.soul, query.prefix) {
         (Some(_), Some(_)) => Err(Problem::malformed("give soul or prefix, not both").at("query")),
-        (Some(soul), None) => {
-            soul.parse().map(WatchFilter::Soul).map_err(|refusal| Problem::from(refusal).at("soul"))
-        }
+        (Some(soul), None) => soul.parse().map(WatchFilter::Soul).map_err(|refusal| Problem::from(refusal).at("soul")),
         (None, prefix) => Ok(WatchFilter::Prefix(prefix.unwrap_or_default())),
     }
 }
@@ -92,7 +86,9 @@ fn filter(query: WatchQuery) -> Result<WatchFilter, Problem> {
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
     let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
-    number.map(Some).ok_or_else(|| Problem::malformed("Last-Event-ID is the id of an event of this watch").at("last-event-id"))
+    number
+        .map(Some)
+        .ok_or_else(|| Problem::malformed("Last-Event-ID is the id of an event of this watch").at("last-event-id"))
 }
 
 fn print(event: WatchEvent) -> Event {

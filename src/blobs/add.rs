@@ -19,7 +19,8 @@ const HEAD_BYTES: usize = 512;
 
 /// The body, cut into pieces of [`HASHED_BYTES`] whatever the pieces in which it arrives.
 struct Body {
-    stream: BoxByteStream,
+    /// Fused: a stream may not be asked again after its end, and a short piece is followed by another try.
+    stream: futures::stream::Fuse<BoxByteStream>,
     /// What arrived and did not fit into the last piece.
     over: Bytes,
 }
@@ -56,7 +57,7 @@ fn hash(mut dag: Dag, piece: Vec<u8>) -> Hashing {
 /// Adds a file; durable when it returns.
 pub(crate) async fn add(writer: &Writer, body: BoxByteStream, options: AddOptions) -> Result<Added, BlobError> {
     let ticket = Ticket::default();
-    let mut body = Body { stream: body, over: Bytes::new() };
+    let mut body = Body { stream: body.fuse(), over: Bytes::new() };
     let mut head = BytesMut::new();
     let mut size = 0_u64;
     let mut piece = Vec::new();

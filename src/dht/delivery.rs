@@ -24,6 +24,8 @@ pub(crate) struct Deliveries {
     order: BTreeMap<u64, CommitId>,
     next_number: u64,
     replicas: Vec<ReplicaId>,
+    /// By position: every commit of a lesser number is there, for the replica was found equal.
+    equal_below: Vec<u64>,
     waiting: BTreeMap<CallerId, (u64, CommitId)>,
     deadlines: BTreeSet<(u64, CallerId)>,
 }
@@ -55,6 +57,7 @@ impl Deliveries {
         let found = self.replicas.iter().position(|known| known == replica);
         let position = found.unwrap_or_else(|| {
             self.replicas.push(replica.clone());
+            self.equal_below.push(0);
             self.replicas.len() - 1
         });
         u16::try_from(position).ok()
@@ -73,22 +76,19 @@ impl Deliveries {
     /// A replica was found equal: it holds every commit with a number below `mark`. Returns those waited for.
     pub(crate) fn confirm_below(&mut self, mark: u64, replica: &ReplicaId) -> Vec<CommitId> {
         let Some(position) = self.position(replica) else { return Vec::new() };
-        let mut waited = Vec::new();
-        for (commit, delivery) in &mut self.commits {
-            if delivery.number < mark && !delivery.holders.contains(&position) {
-                delivery.holders.push(position);
-                if !delivery.waiters.is_empty() {
-                    waited.push(*commit);
-                }
-            }
+        if let Some(below) = self.equal_below.get_mut(usize::from(position)) {
+            *below = mark.max(*below);
         }
-        waited
+        let below = |commit: &CommitId| self.commits.get(commit).is_some_and(|delivery| delivery.number < mark);
+        self.waited().into_iter().filter(below).collect()
     }
 
     /// The replicas that confirmed a commit; `None`: it is not remembered.
     pub(crate) fn holders(&self, commit: &CommitId) -> Option<impl Iterator<Item = &ReplicaId>> {
         let delivery = self.commits.get(commit)?;
-        Some(delivery.holders.iter().filter_map(|position| self.replicas.get(usize::from(*position))))
+        let known = self.replicas.iter().zip(&self.equal_below).zip(0_u16..);
+        let holds = move |below: u64, position: u16| below > delivery.number || delivery.holders.contains(&position);
+        Some(known.filter(move |((_, below), position)| holds(**below, *position)).map(|((replica, _), _)| replica))
     }
 
     /// Lets a caller wait; `false`: too many wait already, or the commit is not remembered.

@@ -132,7 +132,7 @@ impl Engine {
             Input::Connected { replica, records } => self.connected(replica, &records),
             Input::Disconnected { replica } => self.disconnected(&replica),
             Input::Records { from, records } => self.learn(&from, &records),
-            Input::Published(published) => self.published(published),
+            Input::Published(published) => self.published(&published),
             Input::Request { id, from, request } => self.serve(id, &from, request),
             Input::Answer { token, response } => self.answered(token, Some(response)),
             Input::Failed { token } => self.answered(token, None),
@@ -281,7 +281,7 @@ impl Engine {
         }
     }
 
-    fn published(&mut self, published: Published) {
+    fn published(&mut self, published: &Published) {
         for item in &published.drops {
             self.index.remove(&Key::from(item));
         }
@@ -290,7 +290,7 @@ impl Engine {
             self.links.values_mut().for_each(|link| link.arrived(&item.record));
         }
         self.announce(&published.push);
-        self.push(published.push);
+        self.push(&published.push);
     }
 
     fn answered(&mut self, token: Token, response: Option<Response>) {
@@ -333,7 +333,7 @@ impl Engine {
 
     fn loaded(&mut self, token: Token, envelopes: Vec<Bytes>, missing: Vec<RecordId>) {
         match self.pending.remove(&token) {
-            Some(Pending::Sync(peer, step)) => self.sync_loaded(&peer, step, envelopes),
+            Some(Pending::Sync(peer, sync::Step::Load)) => self.sync_loaded(&peer, envelopes),
             Some(Pending::ServeFetch { peer, id }) => self.fetch_served(&peer, id, envelopes, missing),
             Some(Pending::ServeGet { peer, id }) => self.get_served(&peer, id, envelopes),
             Some(other) => {

@@ -37,7 +37,7 @@ pub const SYNC_SOON_MS: u64 = 1_000;
 /// How long the replica with the greater id waits for the other one to begin.
 pub const SYNC_YIELD_MS: u64 = 2_000;
 /// Entries younger than this are left out of the regular comparison: their pushes may be under way.
-pub const SYNC_SETTLE_S: u64 = 10;
+pub const SYNC_SETTLE_S: u32 = 10;
 /// Requests and loads of one reconciliation that run at a time, each way.
 pub const MAX_SYNC_JOBS: usize = 2;
 /// Ids that one reconciliation message may make this side collect, of either kind.

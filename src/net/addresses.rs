@@ -83,6 +83,9 @@ impl Addresses {
         }
         // A new one stands before those that have not worked for a while.
         let at = if place.failures == 0 { place.addresses.len() } else { 0 };
+        if at >= MAX_MEMBER_ADDRESSES {
+            return false;
+        }
         place.addresses.insert(at, address);
         place.addresses.truncate(MAX_MEMBER_ADDRESSES);
         true
@@ -147,7 +150,10 @@ impl Addresses {
         let dialing = self.places.values().filter(|place| place.dialing).count();
         let due = self.places.iter_mut().filter(|(peer, place)| {
             let meant = place.asked_for || wanted.contains(peer);
-            meant && !place.dialing && place.next_ms <= now_ms && !place.addresses.is_empty()
+            meant
+                && !place.dialing
+                && place.next_ms <= now_ms
+                && !place.addresses.is_empty()
                 && !shunned.contains_key(peer)
         });
         due.take(most.saturating_sub(dialing))

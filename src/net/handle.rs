@@ -7,9 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
     Clock, CommitId, Soul,
-    ports::{
-        BlockSource, Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator,
-    },
+    ports::{BlockSource, Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator},
 };
 use tokio::sync::{mpsc, oneshot};
 

@@ -46,6 +46,8 @@ pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LOOKUP_INTERVAL_MS: u64 = 30_000;
 /// How long a graceful stop waits for what is under way.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a graceful stop waits for connections to close.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the listeners may take to say where they listen.
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Inbound streams of one connection and protocol at a time.

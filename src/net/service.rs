@@ -42,7 +42,7 @@ use crate::{
     behaviour::Behaviour,
     handle::Command,
     hello::{Secret, Session},
-    limits::{INDEX_PAGE, LOOKUP_INTERVAL_MS, MAX_DIALS, STOP_TIMEOUT, TICK},
+    limits::{CLOSE_TIMEOUT, INDEX_PAGE, LOOKUP_INTERVAL_MS, MAX_DIALS, STOP_TIMEOUT, TICK},
     metrics,
 };
 use blocks::Blocks;
@@ -208,9 +208,16 @@ impl Running {
         if tokio::time::timeout(STOP_TIMEOUT, finish).await.is_err() {
             tracing::warn!(jobs = self.jobs.len(), "stopping although jobs are under way");
         }
-        for peer in self.sessions.keys() {
-            // An error only says that it is gone already.
-            let _ = self.swarm.disconnect_peer_id(*peer);
+        let peers: Vec<PeerId> = self.sessions.keys().copied().collect();
+        peers.into_iter().for_each(|peer| self.disconnect(peer));
+        // So that peers hear of it at once, and sockets are free again.
+        let close = async {
+            while self.swarm.network_info().num_peers() > 0 {
+                futures::StreamExt::select_next_some(&mut self.swarm).await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+            tracing::debug!("stopping although connections are open");
         }
     }
 
@@ -255,8 +262,10 @@ impl Running {
     /// Dials the members that are not connected, and looks for those whose address is not known.
     fn redial(&mut self, now_ms: u64) {
         let unconnected = self.engine.peers().into_iter().filter(|view| view.counted && !view.connected);
-        let wanted: std::collections::BTreeSet<PeerId> =
-            unconnected.filter_map(|view| view.id.0.parse().ok()).filter(|peer| !self.sessions.contains_key(peer)).collect();
+        let wanted: std::collections::BTreeSet<PeerId> = unconnected
+            .filter_map(|view| view.id.0.parse().ok())
+            .filter(|peer| !self.sessions.contains_key(peer))
+            .collect();
         for (peer, addresses) in self.addresses.due(now_ms, MAX_DIALS, &wanted) {
             if self.sessions.contains_key(&peer) {
                 self.addresses.connected(&peer);
@@ -281,3 +290,6 @@ impl Running {
         signed.record().replica.parse().ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,19 +19,22 @@ fn named<T>(make: impl Fn() -> T) -> dns::tokio::Transport<T> {
 pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let noise = noise::Config::new(keypair).map_err(|error| NetError::Swarm(error.to_string()))?;
     let plain = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    let quic = named(|| quic::tokio::Transport::new(quic::Config::new(keypair)));
-    let tcp = named(plain)
+    // Names take any address, so they wrap all that is to share them.
+    let sockets = named(|| {
+        let tcp = plain()
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise.clone())
+            .multiplex(yamux::Config::default())
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+        tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed()
+    });
+    let websockets = websocket::Config::new(named(plain))
         .upgrade(Version::V1Lazy)
         .authenticate(noise.clone())
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let ws = websocket::Config::new(named(plain))
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(yamux::Config::default())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // WebSocket first: TCP would take its addresses for its own and ignore the rest.
-    let streams = ws.or_transport(tcp).map(|either, _| either.into_inner());
-    let quic = quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    Ok(streams.or_transport(quic).map(|either, _| either.into_inner()).boxed())
+    Ok(websockets.or_transport(sockets).map(|either, _| either.into_inner()).boxed())
 }

@@ -104,6 +104,10 @@ impl GraphStore for Store {
         read::feed(&self.readers, after, limit).await
     }
 
+    async fn last_feed(&self) -> Result<u64, StoreError> {
+        read::last_feed(&self.readers).await
+    }
+
     async fn side_get(&self, ns: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         read::side_get(&self.readers, ns, key).await
     }

@@ -219,7 +219,7 @@ fn decode_body(item: &Item<'_>) -> Result<Body, StoreError> {
 
 fn decode_ids(item: &Item<'_>, most: usize) -> Result<Vec<EntryId>, StoreError> {
     let (ids, rest) = item.bytes().map_err(|_| damaged("a list of ids"))?.as_chunks::<32>();
-    if ids.len() <= most {
+    if rest.is_empty() && ids.len() <= most {
         Ok(ids.iter().copied().map(EntryId).collect())
     } else {
         Err(damaged("a list of ids"))

@@ -154,6 +154,10 @@ pub(crate) async fn feed(db: &DatabaseConnection, after: u64, limit: u32) -> Res
     Ok(FeedPage { rows, oldest })
 }
 
+pub(crate) async fn last_feed(db: &DatabaseConnection) -> Result<u64, StoreError> {
+    Ok(unsigned(one(db, "SELECT coalesce(max(number), 0) FROM feed", vec![]).await?.int(0)?))
+}
+
 pub(crate) async fn side_get(
     db: &DatabaseConnection,
     ns: &'static str,

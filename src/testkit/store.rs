@@ -152,6 +152,10 @@ impl GraphStore for MemoryStore {
         Ok(FeedPage { rows, oldest: 1 })
     }
 
+    async fn last_feed(&self) -> Result<u64, StoreError> {
+        Ok(self.state().feed.last().map_or(0, |row| row.number))
+    }
+
     async fn side_get(&self, ns: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.state().side.get(&(ns, key.to_vec())).cloned())
     }

@@ -32,7 +32,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const KEPT_TO: &[(&str, &[&str])] = &[
     ("libp2p", &["net"]),
     ("sea-orm", &["store"]),
-    ("sea-orm-migration", &["migrations"]),
+    ("sea-orm-migration", &["store", "migrations"]),
     ("axum", &["gateway", "cli"]),
     ("rust-unixfs", &["blobs"]),
     ("negentropy", &["dht"]),

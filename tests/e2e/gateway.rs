@@ -189,11 +189,11 @@ async fn watchers_hear_and_resume() {
     gateway.patch("b", json!({"x": 1})).await;
     gateway.patch("a", json!({"x": 1})).await;
     let mut heard = String::new();
-    while !heard.contains("\n\n") || !heard.contains("id:") {
+    while !heard.contains("\"soul\"") || !heard.ends_with("\n\n") {
         heard.push_str(&String::from_utf8(watch.chunk().await.unwrap().unwrap().to_vec()).unwrap());
     }
     assert!(heard.contains("\"soul\":\"a\"") && !heard.contains("\"soul\":\"b\""), "{heard}");
-    let id = heard.lines().find_map(|line| line.strip_prefix("id:")).unwrap().trim().to_owned();
+    let id = heard.lines().rev().find_map(|line| line.strip_prefix("id:")).unwrap().trim().to_owned();
     gateway.patch("a", json!({"x": 2})).await;
     let mut resumed =
         gateway.client.get(gateway.url("/api/v1/watch?prefix=a")).header("last-event-id", id).send().await.unwrap();

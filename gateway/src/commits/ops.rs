@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use rustdht_core::{Code, Refusal, Value};
 use rustdht_node::{Action, Op, Wanted, read_wanted};
-use serde::{
-    Deserialize, Deserializer,
-    de::IgnoredAny,
-};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{fields, limits, problem::Problem};
@@ -78,7 +75,8 @@ fn operation(raw: &RawOp<'_>) -> Result<Op, Refusal> {
 fn action(raw: &RawOp<'_>) -> Result<Action, Refusal> {
     let of_yjs = raw.kind.is_some() || raw.index.is_some() || raw.delete.is_some() || raw.key.is_some();
     if of_yjs || matches!(&*raw.op, "increment" | "enable" | "disable" | "insert" | "splice") {
-        let detail = "operations on counters, flags, texts, lists and maps are not built yet: use set, delete, add, remove";
+        let detail =
+            "operations on counters, flags, texts, lists and maps are not built yet: use set, delete, add, remove";
         return Err(Refusal::new(Code::BadKind, detail).within("op"));
     }
     match &*raw.op {
@@ -100,7 +98,9 @@ fn value(raw: &RawOp<'_>) -> Result<Wanted, Refusal> {
 
 fn element(raw: &RawOp<'_>) -> Result<Value, Refusal> {
     match value(raw)? {
-        Wanted::Value(Value::Null) => Err(Refusal::new(Code::BadValue, "null cannot be an element of a set").within("value")),
+        Wanted::Value(Value::Null) => {
+            Err(Refusal::new(Code::BadValue, "null cannot be an element of a set").within("value"))
+        }
         Wanted::Value(value) => Ok(value),
         Wanted::Set(_) => {
             Err(Refusal::new(Code::BadValue, "add and remove take one element; set takes a whole set").within("value"))

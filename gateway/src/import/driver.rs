@@ -6,7 +6,7 @@
 //!                           └─> Node::import ─┘   (batches end in any order)
 //! ```
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     lines::{Line, Lines},
     node,
+    prefix::Prefix,
 };
 use crate::{
     State,
@@ -61,10 +62,8 @@ struct Driver {
     /// Souls in flight: a later line of the same soul waits, or it might be written before the earlier one.
     busy: HashSet<Soul>,
     next_batch: u64,
-    /// The first batch that has not ended; all before it count in `done`.
-    first_open: u64,
-    ended: BTreeMap<u64, Progress>,
-    done: Done,
+    prefix: Prefix,
+    errors: u64,
     ticks: Interval,
     told: u64,
 }
@@ -84,9 +83,8 @@ pub(super) async fn run(
         running: JoinSet::new(),
         busy: HashSet::new(),
         next_batch: 0,
-        first_open: 0,
-        ended: BTreeMap::new(),
-        done: Done::default(),
+        prefix: Prefix::default(),
+        errors: 0,
         ticks,
         told: 0,
     };
@@ -145,7 +143,11 @@ impl Driver {
         }
         self.tell().await?;
         match end {
-            Ok(()) => self.answer(&ImportLine { done: Some(self.done), ..ImportLine::default() }).await,
+            Ok(()) => {
+                let Progress { line, nodes, fields } = self.prefix.durable();
+                let done = Done { lines: line, nodes, fields, errors: self.errors };
+                self.answer(&ImportLine { done: Some(done), ..ImportLine::default() }).await
+            }
             Err(problem) => self.refuse(whole_lines + 1, &problem).await,
         }
     }
@@ -176,7 +178,9 @@ impl Driver {
     async fn send(&mut self, batch: &mut Batch) -> Result<(), Stopped> {
         let next = Batch { line: batch.line, ..Batch::default() };
         let batch = std::mem::replace(batch, next);
-        while self.running.len() >= MAX_BATCHES_IN_FLIGHT || batch.nodes.iter().any(|node| self.busy.contains(&node.soul)) {
+        while self.running.len() >= MAX_BATCHES_IN_FLIGHT
+            || batch.nodes.iter().any(|node| self.busy.contains(&node.soul))
+        {
             let Some(ended) = self.running.join_next().await else { break };
             self.settle(ended).await?;
         }
@@ -184,7 +188,7 @@ impl Driver {
         self.next_batch += 1;
         let took = Progress { line: batch.line, nodes: batch.nodes.len() as u64, fields: batch.fields };
         if batch.nodes.is_empty() {
-            self.close(number, took);
+            self.prefix.close(number, took);
             return Ok(());
         }
         let nodes: Vec<(u64, Soul, u64)> =
@@ -220,32 +224,22 @@ impl Driver {
             ended.took.fields = ended.took.fields.saturating_sub(fields);
         }
         telemetry::imported_nodes().increment(ended.took.nodes);
-        self.close(ended.batch, ended.took);
+        self.prefix.close(ended.batch, ended.took);
         Ok(())
-    }
-
-    fn close(&mut self, batch: u64, took: Progress) {
-        self.ended.insert(batch, took);
-        while let Some(took) = self.ended.remove(&self.first_open) {
-            self.first_open += 1;
-            self.done.lines = took.line;
-            self.done.nodes += took.nodes;
-            self.done.fields += took.fields;
-        }
     }
 
     /// Tells the durable prefix, if it grew.
     async fn tell(&mut self) -> Result<(), Stopped> {
-        if self.done.lines == self.told {
+        let progress = self.prefix.durable();
+        if progress.line == self.told {
             return Ok(());
         }
-        self.told = self.done.lines;
-        let progress = Progress { line: self.done.lines, nodes: self.done.nodes, fields: self.done.fields };
+        self.told = progress.line;
         self.answer(&ImportLine { progress: Some(progress), ..ImportLine::default() }).await
     }
 
     async fn refuse(&mut self, line: u64, problem: &Problem) -> Result<(), Stopped> {
-        self.done.errors += 1;
+        self.errors += 1;
         let error = LineError {
             code: problem.code().to_owned(),
             detail: problem.detail().to_owned(),

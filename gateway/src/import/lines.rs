@@ -91,7 +91,10 @@ mod tests {
     #[test]
     fn pieces_do_not_matter() {
         let whole = all(&[b"a\nbc\r\n\nd"]);
-        assert_eq!(whole, [(1, Some(b"a".to_vec())), (2, Some(b"bc".to_vec())), (3, Some(vec![])), (4, Some(b"d".to_vec()))]);
+        assert_eq!(
+            whole,
+            [(1, Some(b"a".to_vec())), (2, Some(b"bc".to_vec())), (3, Some(vec![])), (4, Some(b"d".to_vec()))]
+        );
         assert_eq!(all(&[b"a", b"\nb", b"c\r", b"\n", b"\nd"]), whole);
         assert_eq!(all(&[b"a\n"]).len(), 1);
         assert_eq!(all(&[]).len(), 0);
@@ -102,6 +105,7 @@ mod tests {
         let long = vec![b'x'; MAX_LINE_BYTES + 1];
         assert_eq!(all(&[&long, &long, b"\nshort\n"]), [(1, None), (2, Some(b"short".to_vec()))]);
         assert_eq!(all(&[&long]), [(1, None)]);
+        assert_eq!(all(&[&[&long[..], b"\n"].concat()]), [(1, None)]);
         let edge = &long[1..];
         assert_eq!(all(&[edge, b"\n"]), [(1, Some(edge.to_vec()))]);
         let mut lines = Lines::default();

@@ -56,7 +56,14 @@ mod tests {
         assert_eq!(code(r#"{"data":{},"stamp":"7","soul":"a"}"#), "node");
         assert_eq!(code(" \t"), "blank");
         assert_eq!(code(""), "blank");
-        for malformed in ["{", "[]", r#"{"soul":"a"}"#, r#"{"soul":"a","data":[]}"#, r#"{"soul":"a","data":{},"x":1}"#, r#"{"soul":"a","data":{"x":1,"x":1}}"#] {
+        for malformed in [
+            "{",
+            "[]",
+            r#"{"soul":"a"}"#,
+            r#"{"soul":"a","data":[]}"#,
+            r#"{"soul":"a","data":{},"x":1}"#,
+            r#"{"soul":"a","data":{"x":1,"x":1}}"#,
+        ] {
             assert_eq!(code(malformed), "malformed", "{malformed}");
         }
         assert_eq!(code(r#"{"soul":"","data":{}}"#), "bad_soul");

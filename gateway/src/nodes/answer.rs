@@ -159,6 +159,9 @@ mod tests {
         assert_eq!(response.headers()[header::ETAG], "\"t\"");
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), rendered.json);
         let response = not_modified(&rendered);
-        assert_eq!((response.status(), &response.headers()[header::ETAG]), (StatusCode::NOT_MODIFIED, &HeaderValue::from_static("\"t\"")));
+        assert_eq!(
+            (response.status(), &response.headers()[header::ETAG]),
+            (StatusCode::NOT_MODIFIED, &HeaderValue::from_static("\"t\""))
+        );
     }
 }

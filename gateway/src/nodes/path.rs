@@ -33,19 +33,13 @@ use crate::{
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn follow_path(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(super) async fn follow_path(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
     let segments = target::segments(request.uri())?;
     let render = query::parse::<RenderQuery>(request.uri())?.options();
-    let answer = state
-        .node()
-        .path(&soul, &segments, render)
-        .await?
-        .ok_or_else(|| Problem::not_found("no node of the first soul is here or at a member that answered").at("soul"))?;
+    let answer = state.node().path(&soul, &segments, render).await?.ok_or_else(|| {
+        Problem::not_found("no node of the first soul is here or at a member that answered").at("soul")
+    })?;
     let mut response = print(&soul, &segments, &answer, render).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));

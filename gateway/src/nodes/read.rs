@@ -71,8 +71,7 @@ async fn read(
 ) -> Result<Response, Problem> {
     reader.may_read(soul)?;
     let (render, at) = if plain { (RenderOptions::default(), At::Auto) } else { options(uri)? };
-    let cached =
-        if at == At::Auto && render == RenderOptions::default() { state.node().cached(soul) } else { None };
+    let cached = if at == At::Auto && render == RenderOptions::default() { state.node().cached(soul) } else { None };
     let rendered = match cached {
         Some(rendered) => rendered,
         None => state.node().get(soul, at, render).await?.ok_or_else(|| absent(at))?,

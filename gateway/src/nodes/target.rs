@@ -48,7 +48,11 @@ pub(super) fn segments(uri: &Uri) -> Result<Vec<Field>, Problem> {
     let rest = uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let path = rest.split_once("/path/").map_or("", |(_, path)| path);
     if path.split('/').nth(limits::MAX_PATH_SEGMENTS).is_some() {
-        return Err(Refusal::new(Code::OutOfRange, format!("a path has at most {} segments", limits::MAX_PATH_SEGMENTS)).into());
+        return Err(Refusal::new(
+            Code::OutOfRange,
+            format!("a path has at most {} segments", limits::MAX_PATH_SEGMENTS),
+        )
+        .into());
     }
     path.split('/')
         .enumerate()

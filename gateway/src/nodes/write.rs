@@ -32,11 +32,7 @@ use crate::{
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn patch_node(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(super) async fn patch_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
     write(&state, soul, WriteMode::Patch, request).await
 }
@@ -74,11 +70,7 @@ pub(super) async fn patch_node_by_query(
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn put_node(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(super) async fn put_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
     write(&state, soul, WriteMode::Put, request).await
 }
@@ -115,11 +107,7 @@ pub(super) async fn put_node_by_query(
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn delete_node(
-    Shared(state): Shared<State>,
-    _: Owner,
-    request: Request,
-) -> Result<Response, Problem> {
+pub(super) async fn delete_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
     write(&state, soul, WriteMode::Delete, request).await
 }

@@ -11,8 +11,9 @@ const NDJSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/x-n
 #[tokio::test]
 async fn what_is_imported_is_exported() {
     let app = App::new().await;
-    let lines: Vec<String> =
-        (0..1000).map(|n| format!("{{\"soul\":\"n/{n:04}\",\"data\":{{\"even\":{},\"n\":{n}}}}}\n", n % 2 == 0)).collect();
+    let lines: Vec<String> = (0..1000)
+        .map(|n| format!("{{\"soul\":\"n/{n:04}\",\"data\":{{\"even\":{},\"n\":{n}}}}}\n", n % 2 == 0))
+        .collect();
     let text = lines.concat();
     let answer = app.send(Method::POST, "/api/v1/import", &NDJSON, text.clone()).await;
     assert_eq!(answer.status, 200);
@@ -44,10 +45,8 @@ async fn bad_lines_are_told_and_the_rest_is_taken() {
     .join("\n");
     let answer = app.send(Method::POST, "/api/v1/import", &NDJSON, text).await;
     let told = answer.lines();
-    let mut errors: Vec<(u64, &str)> = told
-        .iter()
-        .filter_map(|line| Some((line["line"].as_u64()?, line["error"]["code"].as_str()?)))
-        .collect();
+    let mut errors: Vec<(u64, &str)> =
+        told.iter().filter_map(|line| Some((line["line"].as_u64()?, line["error"]["code"].as_str()?))).collect();
     errors.sort_unstable();
     assert_eq!(errors, [(3, "malformed"), (4, "bad_soul"), (5, "too_large"), (6, "local_space")]);
     assert_eq!(told.last().unwrap()["done"], json!({"lines": 7, "nodes": 2, "fields": 2, "errors": 4}));
@@ -96,7 +95,9 @@ async fn progress_comes_while_the_client_still_sends() {
     let app = App::new().await;
     let (lines, body) = mpsc::channel::<Result<&'static str, std::io::Error>>(4);
     lines.send(Ok("{\"soul\":\"a\",\"data\":{\"x\":1}}\n")).await.unwrap();
-    let body = Body::from_stream(futures::stream::unfold(body, |mut body| async { body.recv().await.map(|line| (line, body)) }));
+    let body = Body::from_stream(futures::stream::unfold(body, |mut body| async {
+        body.recv().await.map(|line| (line, body))
+    }));
     let headers = [(header::HOST, "127.0.0.1:8480"), NDJSON[0].clone()];
     let response = app.open("127.0.0.1:5000", Method::POST, "/api/v1/import", &headers, body).await;
     let mut answer = response.into_body().into_data_stream();
@@ -115,4 +116,13 @@ async fn forms_are_not_imported() {
     let form = [(header::CONTENT_TYPE, "text/plain")];
     let answer = app.send(Method::POST, "/api/v1/import", &form, "{}").await;
     assert_eq!(answer.problem(), (415, "unsupported_media_type".into()));
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_write_ends_the_import_without_progress_over_it() {
+    let app = App::new().await;
+    app.node.stop();
+    let told = app.send(Method::POST, "/api/v1/import", &NDJSON, "{\"soul\":\"a\",\"data\":{\"x\":1}}\n").await.lines();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["line"], &told[0]["error"]["code"]), (&json!(1), &json!("unavailable")));
 }

@@ -30,7 +30,8 @@ async fn operations_are_taken_together() {
 #[tokio::test]
 async fn one_bad_operation_refuses_all() {
     let app = App::new().await;
-    let body = r#"{"ops":[{"op":"set","soul":"a","field":"x","value":1},{"op":"set","soul":"~x","field":"x","value":1}]}"#;
+    let body =
+        r#"{"ops":[{"op":"set","soul":"a","field":"x","value":1},{"op":"set","soul":"~x","field":"x","value":1}]}"#;
     let answer = app.send(Method::POST, "/api/v1/commits", &JSON, body).await;
     assert_eq!(answer.problem(), (422, "bad_soul".into()));
     assert_eq!(answer.json()["field"], "ops.1.soul");

@@ -31,11 +31,9 @@ async fn a_file_is_added_and_read_whole_and_by_range() {
     ] {
         assert_eq!(whole.header(&name), value, "{name}");
     }
-    for (range, body, content) in [
-        ("bytes=2-4", "234", "bytes 2-4/10"),
-        ("bytes=7-", "789", "bytes 7-9/10"),
-        ("bytes=-2", "89", "bytes 8-9/10"),
-    ] {
+    for (range, body, content) in
+        [("bytes=2-4", "234", "bytes 2-4/10"), ("bytes=7-", "789", "bytes 7-9/10"), ("bytes=-2", "89", "bytes 8-9/10")]
+    {
         let part = app.send(Method::GET, &path, &[(header::RANGE, range)], "").await;
         assert_eq!((part.status, part.text().as_str()), (206, body));
         assert_eq!(part.header(header::CONTENT_RANGE), content);
@@ -94,7 +92,8 @@ async fn what_is_no_file_is_named() {
 #[tokio::test]
 async fn a_body_that_breaks_off_leaves_nothing() {
     let app = App::new().await;
-    let pieces: Vec<Result<&str, std::io::Error>> = vec![Ok("half a "), Err(std::io::ErrorKind::ConnectionReset.into())];
+    let pieces: Vec<Result<&str, std::io::Error>> =
+        vec![Ok("half a "), Err(std::io::ErrorKind::ConnectionReset.into())];
     let body = Body::from_stream(futures::stream::iter(pieces));
     let answer = app.send(Method::POST, "/api/v1/blobs", &[], body).await;
     assert_eq!(answer.problem(), (400, "body_incomplete".into()));

@@ -48,7 +48,8 @@ async fn a_client_that_goes_inside_a_commit_is_told_of_it_again() {
     let app = App::new().await;
     let mut events = watch(&app, "", &[]).await;
     let before = field(&events.next().await.unwrap(), "id").to_owned();
-    let ops = r#"{"ops":[{"op":"set","soul":"a","field":"x","value":1},{"op":"set","soul":"b","field":"x","value":1}]}"#;
+    let ops =
+        r#"{"ops":[{"op":"set","soul":"a","field":"x","value":1},{"op":"set","soul":"b","field":"x","value":1}]}"#;
     app.send(Method::POST, "/api/v1/commits", &JSON, ops).await;
     assert_eq!(field(&events.next().await.unwrap(), "id"), before);
     assert_eq!(field(&events.next().await.unwrap(), "id"), app.node.last_feed().to_string());

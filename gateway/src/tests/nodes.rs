@@ -46,7 +46,12 @@ async fn conditions() {
     let tag = first.header(header::ETAG).to_owned();
     let again = app.send(Method::PATCH, path, &create, r#"{"x":2}"#).await;
     assert_eq!(again.problem(), (412, "precondition_failed".into()));
-    let with = |tag: &str| vec![(header::CONTENT_TYPE, "application/json"), (header::IF_MATCH, Box::leak(tag.to_owned().into_boxed_str()) as &str)];
+    let with = |tag: &str| {
+        vec![
+            (header::CONTENT_TYPE, "application/json"),
+            (header::IF_MATCH, Box::leak(tag.to_owned().into_boxed_str()) as &str),
+        ]
+    };
     assert_eq!(app.send(Method::PATCH, path, &with(&tag), r#"{"x":3}"#).await.status, 200);
     let stale = app.send(Method::PATCH, path, &with(&tag), r#"{"x":4}"#).await;
     assert_eq!(stale.problem(), (412, "precondition_failed".into()));

@@ -75,4 +75,11 @@ mod tests {
         assert_eq!(of(StatusCode::BAD_GATEWAY, b"<html>").to_string(), "the gateway answered 502 Bad Gateway");
         assert!(of(StatusCode::UNAUTHORIZED, b"{}").to_string().contains("--token-file"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_body_gives_an_error(status in 400u16..600, body in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            proptest::prop_assert!(!of(StatusCode::from_u16(status).unwrap(), &body).to_string().is_empty());
+        }
+    }
 }

@@ -100,4 +100,23 @@ mod tests {
         let chunk = vec![b'x'; 1 << 20];
         assert!((0..17).any(|_| events.feed(&chunk).is_err()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_in_any_pieces_give_the_same_events(
+            text in "(event|id|data|:|[ -~äö]|\r|\n){0,200}",
+            piece in 1usize..40,
+        ) {
+            let read = |piece: usize| -> Vec<Event> {
+                let mut events = Events::default();
+                text.as_bytes().chunks(piece).flat_map(|bytes| events.feed(bytes).unwrap()).collect()
+            };
+            proptest::prop_assert_eq!(read(piece), read(usize::MAX));
+        }
+
+        #[test]
+        fn bytes_that_are_no_text_do_not_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            Events::default().feed(&bytes).unwrap();
+        }
+    }
 }

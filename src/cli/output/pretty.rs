@@ -24,7 +24,7 @@ pub(crate) fn indent(text: &str) -> String {
             }
             '{' | '[' => {
                 out.push(char);
-                while chars.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
                 if let Some(close) = chars.next_if(|next| matches!(next, '}' | ']')) {
                     out.push(close);
                 } else {
@@ -70,6 +70,16 @@ mod tests {
     fn broken_json_does_not_panic() {
         for text in ["", "\"", "\"\\", "}}}", "[", "{\"a\""] {
             let _ = indent(text);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_taken_and_json_keeps_its_value(text in "[ -~äö\\n]{0,100}", deep in 0usize..20) {
+            let _ = indent(&text);
+            let json = format!("{}{}{}", "[".repeat(deep), serde_json::json!({ &text: [&text, 1, null] }), "]".repeat(deep));
+            let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+            proptest::prop_assert_eq!(read(&indent(&json)), read(&json));
         }
     }
 }

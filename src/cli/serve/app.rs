@@ -291,7 +291,7 @@ async fn start_net(
         .context("the network cannot be started")?;
     let ingest = node.ingest();
     let task = Task::start("the network", |cancel| async move {
-        service.run(ingest, cancel).await;
+        Box::pin(service.run(ingest, cancel)).await;
         Ok(())
     });
     Ok((task, Arc::new(handle)))

@@ -79,7 +79,10 @@ impl Facts {
             dim(short),
             self.data_dir.display(),
         )];
-        let mut row = |name: &str, text: String| lines.push(format!("├─ {name:<8} {text}"));
+        let mut row = |name: &str, text: String| {
+            // A row without a name goes on with the one above it.
+            lines.push(format!("{} {name:<8} {text}", if name.is_empty() { "│ " } else { "├─" }));
+        };
         row("API", format!("{api}/api/v1   {}", dim(&format!("reference at {api}/docs"))));
         row("Blobs", format!("{api}/ipfs/<cid>"));
         for (at, address) in self.listen.iter().enumerate() {

@@ -192,15 +192,7 @@ pub trait GraphStore: Send + Sync {
     async fn feed(&self, after: u64, limit: u32) -> Result<FeedPage, StoreError>;
 
     /// The number of the last row of the change feed, 0 before the first.
-    async fn last_feed(&self) -> Result<u64, StoreError> {
-        let mut last = 0;
-        loop {
-            match self.feed(last, 10_000).await?.rows.last() {
-                Some(row) => last = row.number,
-                None => return Ok(last),
-            }
-        }
-    }
+    async fn last_feed(&self) -> Result<u64, StoreError>;
 
     /// A private row.
     async fn side_get(&self, ns: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;

@@ -14,16 +14,16 @@ use crate::limits::{
 
 impl Engine {
     /// Queues commits for every connected peer.
-    pub(super) fn push(&mut self, commits: Vec<(CommitId, Bytes)>) {
+    pub(super) fn push(&mut self, commits: &[(CommitId, Bytes)]) {
         if commits.is_empty() {
             return;
         }
         let soon_ms = self.now_ms + SYNC_SOON_MS;
-        for (commit, _) in &commits {
+        for (commit, _) in commits {
             self.deliveries.begin(*commit);
         }
         for (replica, link) in &mut self.links {
-            for (commit, envelope) in &commits {
+            for (commit, envelope) in commits {
                 link.queued_bytes += envelope.len();
                 link.queue.push_back((*commit, envelope.clone()));
             }

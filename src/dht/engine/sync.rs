@@ -66,7 +66,7 @@ impl Engine {
     /// Begins with the cheap question whether both are equal. Over everything when something may have been lost, else
     /// without the last seconds, whose pushes may be under way.
     pub(super) fn begin_sync(&mut self, peer: &ReplicaId) {
-        let settled = Stamp::from_ms(self.now_ms).index_seconds().saturating_sub(u32::try_from(SYNC_SETTLE_S).unwrap_or(0));
+        let settled = Stamp::from_ms(self.now_ms).index_seconds().saturating_sub(SYNC_SETTLE_S);
         let Some(link) = self.links.get_mut(peer) else { return };
         link.sessions += 1;
         link.session = Some(Session::default());
@@ -273,10 +273,7 @@ impl Engine {
     }
 
     /// What was loaded goes out in puts of the usual size.
-    pub(super) fn sync_loaded(&mut self, peer: &ReplicaId, step: Step, envelopes: Vec<Bytes>) {
-        if !matches!(step, Step::Load) {
-            return;
-        }
+    pub(super) fn sync_loaded(&mut self, peer: &ReplicaId, envelopes: Vec<Bytes>) {
         let mut batches: Vec<Vec<Bytes>> = Vec::new();
         let mut bytes = 0;
         for envelope in envelopes {

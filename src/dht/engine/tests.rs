@@ -125,7 +125,9 @@ fn bursts_are_batched_and_a_queue_over_its_bound_is_dropped() {
     let more = puts(&engine.handle(Input::Answer { token: sent[0].0, response: durable(256) }, NOW_MS));
     assert_eq!(more.len(), 1, "an answer makes room for the next");
     let outputs = publish(&mut engine, 3000..3000 + MAX_QUEUED_COMMITS as u64);
-    let dropped = outputs.iter().any(|output| matches!(output, Output::Note(Note::QueueDropped { commits, .. }) if *commits > MAX_QUEUED_COMMITS));
+    let dropped = outputs.iter().any(
+        |output| matches!(output, Output::Note(Note::QueueDropped { commits, .. }) if *commits > MAX_QUEUED_COMMITS),
+    );
     assert!(dropped, "{}", outputs.len());
     assert_eq!(puts(&outputs), []);
 }
@@ -144,7 +146,10 @@ fn a_failed_push_is_repaired_by_reconciliation() {
     let later_ms = NOW_MS + SYNC_SOON_MS + 5_000;
     let outputs = [engine.handle(Input::Tick, later_ms), engine.handle(Input::Tick, later_ms + SYNC_SOON_MS)].concat();
     let compares = |output: &Output| {
-        matches!(output, Output::Send { request: Request::Sync(SyncMessage::Summary(Summary { below_seconds: None, .. })), .. })
+        matches!(
+            output,
+            Output::Send { request: Request::Sync(SyncMessage::Summary(Summary { below_seconds: None, .. })), .. }
+        )
     };
     // With the lesser id the comparison of the connect is still under way.
     assert!(id(1) < id(2) || outputs.iter().any(compares), "{outputs:?}");
@@ -286,4 +291,46 @@ fn a_peer_without_its_own_record_gets_no_place() {
     engine.handle(Input::Connected { replica: id(2), records }, NOW_MS);
     assert_eq!(engine.reachable(), 1);
     assert_eq!(puts(&publish(&mut engine, 0..1)), []);
+}
+
+#[test]
+fn a_fetch_answered_in_part_is_asked_again_for_the_rest_only() {
+    let mut engine = engine(&[]);
+    let other = (2..40).find(|seed| id(*seed) > id(1)).unwrap();
+    let mut theirs = Index::new();
+    let items: Vec<IndexItem> = (0..3).map(|number| commit(number).1).collect();
+    items.iter().for_each(|item| assert!(theirs.insert(Key::from(item))));
+    // The only request of these outputs.
+    let sent = |outputs: &[Output]| -> (Token, Request) {
+        let send = |output: &Output| match output {
+            Output::Send { token, request, .. } => Some((*token, request.clone())),
+            _ => None,
+        };
+        let sends: Vec<_> = outputs.iter().filter_map(send).collect();
+        assert_eq!(sends.len(), 1, "{outputs:?}");
+        sends[0].clone()
+    };
+    let (token, request) = sent(&connect(&mut engine, other));
+    assert!(matches!(request, Request::Sync(SyncMessage::Summary(Summary { count: 0, .. }))));
+    let summary = Summary { below_seconds: None, count: 3, sum: theirs.sum(0, 3).to_bytes() };
+    let response = Response::Sync(SyncMessage::Summary(summary));
+    let (token, request) = sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
+    let Request::Sync(SyncMessage::Ranges(message)) = request else { panic!("ranges") };
+    let answer = crate::reconcile::respond(&theirs, &message, 65_536).unwrap();
+    let response = Response::Sync(SyncMessage::Ranges(answer.into()));
+    let (token, request) = sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
+    assert!(matches!(request, Request::Fetch { records } if records.len() == 3));
+    let response = Response::Fetch { envelopes: vec![Bytes::from_static(b"x")], missing: vec![RecordId([9; 32])] };
+    let outputs = engine.handle(Input::Answer { token, response }, NOW_MS);
+    let [Output::Ingest { token, .. }] = outputs.as_slice() else { panic!("{outputs:?}") };
+    engine.handle(Input::Published(Published { adds: vec![items[0]], ..Published::default() }), NOW_MS);
+    let done = Input::Ingested { token: *token, outcomes: vec![IngestOutcome::Durable] };
+    let (token, request) = sent(&engine.handle(done, NOW_MS));
+    let Request::Fetch { records } = request else { panic!("a fetch") };
+    assert_eq!(records.len(), 2);
+    assert!(!records.contains(&items[0].record));
+    // An answer that brings nothing ends it, and both are compared anew.
+    let response = Response::Fetch { envelopes: vec![], missing: vec![] };
+    let (_, request) = sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
+    assert!(matches!(request, Request::Sync(SyncMessage::Summary(Summary { count: 1, .. }))), "{request:?}");
 }

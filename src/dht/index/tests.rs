@@ -61,7 +61,7 @@ proptest! {
             let key = keys.remove([0, keys.len() / 2, keys.len() - 1][keys.len() % 3]);
             prop_assert!(index.remove(&key));
             model.remove(&key);
-            if keys.len() % 500 == 0 {
+            if keys.len().is_multiple_of(500) {
                 check(&index, &model);
             }
         }

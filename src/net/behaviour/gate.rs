@@ -13,8 +13,7 @@ use libp2p::{
     core::{ConnectedPoint, Endpoint, transport::PortUse},
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-        ToSwarm,
-        behaviour::ConnectionEstablished,
+        ToSwarm, behaviour::ConnectionEstablished,
     },
 };
 
@@ -127,9 +126,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
                     }
                 }
             }
-            FromSwarm::AddressChange(change)
-                if self.peers.get(&change.peer_id).is_some_and(|held| !held.open) =>
-            {
+            FromSwarm::AddressChange(change) if self.peers.get(&change.peer_id).is_some_and(|held| !held.open) => {
                 return;
             }
             _ => {}
@@ -137,12 +134,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gate<B> {
         self.inner.on_swarm_event(event);
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
         match self.peers.get_mut(&peer) {
             Some(held) if held.open => self.inner.on_connection_handler_event(peer, connection, event),
             Some(held) if held.events.len() < MAX_GATED_EVENTS => held.events.push((connection, event)),

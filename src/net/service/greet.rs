@@ -78,7 +78,7 @@ impl Running {
         let denied = reply == Reply::Denied;
         self.swarm.behaviour_mut().respond(Protocol::Hello, channel, Response::Hello(reply));
         if denied {
-            self.ban(peer, "network key");
+            self.ban(peer, "network_key");
         } else if joined {
             self.joined(peer);
         }
@@ -91,7 +91,7 @@ impl Running {
             Response::Hello(Reply::Challenge { proof, nonce, incarnation }) => {
                 let Some(ours) = session.opened.take() else { return };
                 if !self.secret.verify(&proof, &peer, &nonce, &ours) {
-                    self.ban(peer, "network key");
+                    self.ban(peer, "network_key");
                     return;
                 }
                 session.proven = true;
@@ -112,9 +112,10 @@ impl Running {
             }
             Response::Hello(Reply::Denied) => {
                 tracing::warn!(%peer, "a gateway does not accept our proof of the network key");
-                self.turn_away(peer, "denied by it");
+                self.turn_away(peer, "denied");
             }
-            _ => self.ban(peer, "network key"),
+            // Not what was asked for; it may be the answer of a process that is gone.
+            _ => self.disconnect(peer),
         }
     }
 
@@ -124,7 +125,7 @@ impl Running {
             Some(session) if !session.is_member() => {
                 session.opened = None;
                 if unsupported {
-                    self.turn_away(peer, "another network");
+                    self.turn_away(peer, "another_network");
                 } else {
                     self.disconnect(peer);
                 }
@@ -241,7 +242,7 @@ impl Running {
         let late = self.sessions.iter().filter(|(_, session)| !session.is_member() && session.deadline_ms <= now_ms);
         let late: Vec<PeerId> = late.map(|(peer, _)| *peer).collect();
         for peer in late {
-            metrics::rejected("no hello");
+            metrics::rejected("no_hello");
             self.disconnect(peer);
         }
     }

@@ -37,8 +37,8 @@ impl Service {
         entropy: Arc<dyn Entropy>,
     ) -> Result<(Self, Handle), NetError> {
         let bad_identity = |error: String| NetError::Identity(error);
-        let keypair = identity::Keypair::ed25519_from_bytes(config.identity)
-            .map_err(|error| bad_identity(error.to_string()))?;
+        let keypair =
+            identity::Keypair::ed25519_from_bytes(config.identity).map_err(|error| bad_identity(error.to_string()))?;
         let local = keypair.public().to_peer_id();
         let id = ReplicaId(local.to_base58());
         let signing = SigningKey::from_seed(&config.identity);
@@ -59,13 +59,16 @@ impl Service {
         }
         let external = config.external.iter().map(|text| external_address(text)).collect::<Result<Vec<_>, _>>()?;
         let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-        let mut swarm =
-            Swarm::new(transport::build(&keypair)?, Behaviour::new(config, &keypair)?, local, settings);
+        let mut swarm = Swarm::new(transport::build(&keypair)?, Behaviour::new(config, &keypair)?, local, settings);
         external.iter().for_each(|address| swarm.add_external_address(address.clone()));
         let mut listen = Vec::new();
         for host in &config.hosts {
             let port = listen_on(&mut swarm, tcp(*host, config.port), &mut listen).await?;
-            listen_on(&mut swarm, quic(*host, port), &mut listen).await?;
+            match listen_on(&mut swarm, quic(*host, port), &mut listen).await {
+                // The system chose a port for TCP that UDP has in use.
+                Err(_) if config.port == 0 => listen_on(&mut swarm, quic(*host, 0), &mut listen).await?,
+                result => result?,
+            };
             if let Some(port) = config.ws_port {
                 let address = tcp(*host, port).with(Protocol::Ws("/".into()));
                 listen_on(&mut swarm, address, &mut listen).await?;
@@ -95,9 +98,8 @@ impl Service {
 }
 
 fn external_address(text: &str) -> Result<Multiaddr, NetError> {
-    let mut address: Multiaddr = text
-        .parse()
-        .map_err(|error| NetError::Address { address: text.to_owned(), reason: format!("{error}") })?;
+    let mut address: Multiaddr =
+        text.parse().map_err(|error| NetError::Address { address: text.to_owned(), reason: format!("{error}") })?;
     if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
         address.pop();
     }
@@ -116,6 +118,14 @@ fn port_of(address: &Multiaddr) -> u16 {
     address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap_or(0)
 }
 
+/// What an error and its causes say; the outer ones of a transport are often silent.
+fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).filter(|text| !text.is_empty()).collect();
+    texts.dedup();
+    texts.join(": ")
+}
+
 /// Listens, and waits until the first address is known; the others of a wildcard follow at once. Returns the TCP port.
 async fn listen_on(
     swarm: &mut Swarm<Behaviour>,
@@ -123,7 +133,7 @@ async fn listen_on(
     known: &mut Vec<Multiaddr>,
 ) -> Result<u16, NetError> {
     let failed = |reason: String| NetError::Listen { address: address.to_string(), reason };
-    let listener = swarm.listen_on(address.clone()).map_err(|error| failed(error.to_string()))?;
+    let listener = swarm.listen_on(address.clone()).map_err(|error| failed(reason(&error)))?;
     let mut port = None;
     let wait = async {
         loop {
@@ -135,10 +145,10 @@ async fn listen_on(
                 }
                 SwarmEvent::NewListenAddr { address, .. } => known.push(address),
                 SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. } if listener_id == listener => {
-                    return Err(failed(error.to_string()));
+                    return Err(failed(reason(&error)));
                 }
                 SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
-                    return Err(failed(error.to_string()));
+                    return Err(failed(reason(&error)));
                 }
                 _ => {}
             }

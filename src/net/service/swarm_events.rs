@@ -44,7 +44,9 @@ impl Running {
 
     fn behaviour_event(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => self.identified(peer_id, &info),
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.identified(peer_id, &info);
+            }
             BehaviourEvent::Ping(event) => self.pinged(&event),
             BehaviourEvent::Kad(event) => self.looked_up(event),
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
@@ -111,7 +113,7 @@ impl Running {
         let ours = info.protocol_version.starts_with(&prefix)
             && info.protocols.iter().any(|protocol| protocol.as_ref().starts_with(&prefix));
         if !ours {
-            self.turn_away(peer, "another network");
+            self.turn_away(peer, "another_network");
             return;
         }
         let Some(session) = self.sessions.get(&peer) else { return };
@@ -144,7 +146,8 @@ impl Running {
 
     /// The routing table found where members are.
     fn looked_up(&mut self, event: kad::Event) {
-        let kad::Event::OutboundQueryProgressed { result: kad::QueryResult::GetClosestPeers(result), .. } = event else {
+        let kad::Event::OutboundQueryProgressed { result: kad::QueryResult::GetClosestPeers(result), .. } = event
+        else {
             return;
         };
         let peers = match result {
@@ -247,7 +250,7 @@ impl Running {
                 return;
             }
             _ => {
-                metrics::rejected("request before hello");
+                metrics::rejected("request_before_hello");
                 return;
             }
         }

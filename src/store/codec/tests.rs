@@ -100,3 +100,24 @@ proptest! {
         prop_assert_eq!(Decoder::default().changes(&encode_changes(&changes)).unwrap(), changes);
     }
 }
+
+#[test]
+fn lists_of_ids_are_whole_and_bounded() {
+    let row = |kills: usize, over: usize| {
+        let mut out = Vec::new();
+        cbor::array(&mut out, 6);
+        cbor::text(&mut out, "kill");
+        cbor::null(&mut out);
+        cbor::null(&mut out);
+        cbor::bytes(&mut out, &vec![1; kills]);
+        cbor::bytes(&mut out, &vec![1; over]);
+        cbor::null(&mut out);
+        let (id, commit, author) = ([0; 32], [0; 32], [0; 32]);
+        let columns = Columns { id, soul: "a", field: "b", commit, index: 0, stamp: 0, author };
+        Decoder::default().entry(&columns, &out)
+    };
+    assert_eq!(row(32 * MAX_KILLS, 32 * MAX_OVER).unwrap().kills.len(), MAX_KILLS);
+    for (kills, over) in [(33, 0), (31, 0), (0, 33), (32 * MAX_KILLS + 32, 0), (0, 32 * MAX_OVER + 32)] {
+        assert!(row(kills, over).is_err(), "{kills} and {over} bytes of ids");
+    }
+}

@@ -32,7 +32,7 @@ async fn removals<C: ConnectionTrait>(db: &C, effects: &Effects<'_>) -> Result<(
         let numbers = int_lists(gone.iter().map(|(_, no)| *no));
         for (records, numbers) in records.into_iter().zip(numbers) {
             let values: Vec<Value> = records.values.into_iter().chain(numbers.values).collect();
-            for table in ["records"] {
+            for table in ["records_new", "records"] {
                 // A number belongs to one record, so two lists name pairs. The plus keeps SQLite from searching for
                 // every combination; a row value with IN would scan the table.
                 let sql =
@@ -144,7 +144,7 @@ async fn history<C: ConnectionTrait>(db: &C, effects: &Effects<'_>, per_field: u
             list.marks
         );
         let mut values = list.values;
-        values.push(Value::from(i64::from(per_field) + 1));
+        values.push(Value::from(i64::from(per_field)));
         run(db, &sql, values).await?;
     }
     Ok(())

@@ -66,7 +66,7 @@ impl Foreign {
         if batch.seen_feed < self.forgotten {
             return touches;
         }
-        self.rows.iter().rev().take_while(|(number, _)| *number > batch.seen_feed + 1).any(|(_, souls)| {
+        self.rows.iter().rev().take_while(|(number, _)| *number > batch.seen_feed).any(|(_, souls)| {
             batch.puts.iter().any(|put| souls.contains(&put.entry.soul))
                 || batch.losers.iter().any(|loser| souls.contains(&loser.entry.soul))
                 || batch.changes.iter().any(|change| souls.contains(&change.soul))

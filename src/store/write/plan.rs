@@ -87,7 +87,7 @@ impl<'a> Plan<'a> {
                 Some(planned) => planned.is_some(),
                 None => !self.known.side.is_empty() && self.known.side.contains(&(row.ns.to_owned(), row.key.clone())),
             };
-            if exists && row.key.len() > 99 {
+            if exists {
                 return Ok(Applied::Duplicate { ns: row.ns, key: row.key.clone() });
             }
         }

@@ -29,7 +29,7 @@ impl Writer {
         for row in sql::all(&self.db, rows, vec![Value::from(ROWS)]).await? {
             let number = unsigned(row.int(0)?);
             // The newest row stays whatever its age: the next one is numbered after it, also by another process.
-            if number <= newest && (number <= beyond || unsigned(row.int(1)?) < feed_ms) {
+            if number < newest && (number <= beyond || unsigned(row.int(1)?) < feed_ms) {
                 old_feed.push(signed(number));
             } else {
                 // Only a beginning may go, else a reader could not tell from the oldest row what it missed.

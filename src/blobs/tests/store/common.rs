@@ -21,7 +21,9 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Bytes {
 pub(crate) fn body(file: &Bytes, piece: usize) -> BoxByteStream {
     let file = file.clone();
     let pieces = (0..file.len()).step_by(piece).map(move |at| Ok(file.slice(at..file.len().min(at + piece))));
-    stream::iter(pieces.collect::<Vec<_>>()).boxed()
+    // Unlike `stream::iter`, an unfolded stream panics when it is asked again after its end, as a request's body may.
+    let pieces = pieces.collect::<Vec<_>>().into_iter();
+    stream::unfold(pieces, |mut pieces| async move { pieces.next().map(|piece| (piece, pieces)) }).boxed()
 }
 
 /// The bytes of a range.

@@ -111,4 +111,14 @@ mod tests {
             assert_eq!(all, ["{\"a\":\"ä\"}", "{}"]);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn an_answer_that_is_none_is_an_error_or_other_and_never_a_panic(
+            text in "[{}\\[\\]\":,0-9a-z ]{0,80}|\\{\"(progress|done|error|line)\":[0-9a-z{}\": ]{0,20}\\}",
+        ) {
+            let _ = read(&text);
+            Lines::default().feed(text.as_bytes()).unwrap();
+        }
+    }
 }

@@ -2,12 +2,14 @@
 //! lost and doubled, links are cut, stores fail now and then; when everything heals, every replica must hold the same,
 //! and no write that was called durable may be missing where it was said to be.
 
+#[cfg(test)]
 mod model;
+#[cfg(test)]
 mod world;
 
 use world::{Faults, World};
 
-const CHAOS_MS: u64 = 40_000;
+const CHAOS_MS: u64 = 25_000;
 
 fn run(seed: u64, replicas: u8, traced: bool) -> World {
     let mut world = World::new(seed, replicas, Faults::harsh());

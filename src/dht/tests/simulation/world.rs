@@ -63,6 +63,7 @@ struct Node {
 }
 
 pub(crate) struct World {
+    seed: u64,
     rng: StdRng,
     now_ms: u64,
     faults: Faults,
@@ -79,6 +80,14 @@ pub(crate) struct World {
     bytes_sent: u64,
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it failed with {} replicas and seed {}", self.nodes.len(), self.seed);
+        }
+    }
+}
+
 fn pair(a: usize, b: usize) -> (usize, usize) {
     (a.min(b), a.max(b))
 }
@@ -88,8 +97,13 @@ impl World {
         let node = |number: u8| {
             let key = SigningKey::from_seed(&[number + 1; 32]);
             let replica = peer_id_text(&key.public());
-            let record =
-                ReplicaRecord { net: NET, replica: replica.clone(), key: key.public(), role: Role::Full, stamp: Stamp(1) };
+            let record = ReplicaRecord {
+                net: NET,
+                replica: replica.clone(),
+                key: key.public(),
+                role: Role::Full,
+                stamp: Stamp(1),
+            };
             let config = EngineConfig { net: NET, placement: Placement::default(), record: record.sign(&key).unwrap() };
             Node {
                 id: ReplicaId(replica),
@@ -100,6 +114,7 @@ impl World {
             }
         };
         Self {
+            seed,
             rng: StdRng::seed_from_u64(seed),
             now_ms: START_MS,
             faults,
@@ -334,7 +349,8 @@ impl World {
                 let bytes = request.encode();
                 self.bytes_sent += bytes.len() as u64;
                 assert_eq!(Request::decode(request.protocol(), &bytes).as_ref(), Ok(&request));
-                let copies = u32::from(!self.chance(self.faults.loss)) + u32::from(self.chance(self.faults.duplication));
+                let copies =
+                    u32::from(!self.chance(self.faults.loss)) + u32::from(self.chance(self.faults.duplication));
                 for _ in 0..copies {
                     let request = request.clone();
                     self.delayed(Event::Request { to: peer, from: node, epoch, token, request });

@@ -1,5 +1,6 @@
 //! Real swarms on loopback.
 
+#[cfg(test)]
 mod member;
 
 use std::{sync::Arc, time::Duration};

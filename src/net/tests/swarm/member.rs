@@ -16,7 +16,7 @@ use rustdht_core::{
     ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator},
 };
 use rustdht_net::{ConnectionLimits, Handle, NetConfig, Role, Service};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const NET: NetId = NetId([7; 32]);
@@ -146,7 +146,7 @@ pub(crate) struct Member {
     pub(crate) handle: Handle,
     pub(crate) memory: Arc<Memory>,
     cancel: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 pub(crate) fn config(seed: u8, dial: &[String]) -> NetConfig {
@@ -168,20 +168,31 @@ pub(crate) fn config(seed: u8, dial: &[String]) -> NetConfig {
 
 impl Member {
     pub(crate) async fn start(config: NetConfig, memory: Arc<Memory>) -> Self {
-        let (service, handle) = Service::new(&config, Arc::new(System), Arc::new(System)).await.unwrap();
+        // A socket of a swarm that stopped a moment ago in this very process may still be on its way out.
+        let mut tries = 0;
+        let (service, handle) = loop {
+            match Service::new(&config, Arc::new(System), Arc::new(System)).await {
+                Ok(made) => break made,
+                Err(error) if tries == 50 => panic!("{error}"),
+                Err(_) => tries += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
         *memory.handle.lock().unwrap() = OnceLock::from(handle.clone());
         let cancel = CancellationToken::new();
-        let task = tokio::spawn(service.run(memory.clone(), cancel.clone()));
-        Self { handle, memory, cancel, task }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(service.run(memory.clone(), cancel.clone()));
+        Self { handle, memory, cancel, tasks }
     }
 
     pub(crate) async fn new(seed: u8, dial: &[String]) -> Self {
         Self::start(config(seed, dial), Arc::default()).await
     }
 
-    pub(crate) async fn stop(self) -> Arc<Memory> {
+    pub(crate) async fn stop(mut self) -> Arc<Memory> {
         self.cancel.cancel();
-        tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("stops in time").unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(5), self.tasks.join_next()).await;
+        ended.expect("stops in time").unwrap().unwrap();
         self.memory
     }
 

@@ -146,6 +146,7 @@ async fn old_history_and_feed_rows_are_trimmed_and_numbers_go_on() {
     store.trim(500 * DAY_MS).await.unwrap();
     let page = store.feed(10, 10).await.unwrap();
     assert_eq!((page.oldest, page.rows.len(), page.rows[0].number), (9, 1, 11));
+    assert_eq!(store.last_feed().await.unwrap(), 11);
 }
 
 #[tokio::test]
@@ -153,6 +154,7 @@ async fn an_empty_feed_begins_at_one() {
     let (_folder, store) = open().await;
     let page = store.feed(0, 10).await.unwrap();
     assert_eq!((page.rows.len(), page.oldest), (0, 1));
+    assert_eq!(store.last_feed().await.unwrap(), 0);
     assert_eq!(store.apply(Batch::default()).await.unwrap(), Applied::Done { feed: 0 });
 }
 

@@ -1,0 +1,212 @@
+//! A service against a peer that does not keep to the rules.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use futures::StreamExt;
+use libp2p::{
+    gossipsub, identity,
+    request_response::{Event, Message},
+    swarm::{self, SwarmEvent},
+};
+use rustdht_core::{
+    NetId, Placement, RecordId, Soul,
+    ports::{IndexItem, IngestOutcome},
+};
+use rustdht_wire::{
+    Role,
+    protocol::{Greeting, Reply},
+};
+
+use super::*;
+use crate::{ConnectionLimits, Handle, NetConfig, addresses::with_peer, behaviour::BehaviourEvent, transport};
+
+struct System;
+
+impl Clock for System {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
+    }
+}
+
+impl Entropy for System {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
+}
+
+/// Counts what reaches the node.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+#[async_trait]
+impl Ingest for Counting {
+    async fn ingest(&self, _: &ReplicaId, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        vec![IngestOutcome::Durable; envelopes.len()]
+    }
+
+    async fn envelopes(&self, _: &[RecordId], _: usize) -> (Vec<Bytes>, Vec<RecordId>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        (vec![], vec![])
+    }
+
+    async fn soul_envelopes(&self, _: &Soul, _: usize) -> Vec<Bytes> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        vec![]
+    }
+
+    async fn block(&self, _: &Cid) -> Option<Bytes> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+
+    async fn index(&self, _: i64, _: u32) -> (Vec<IndexItem>, i64) {
+        (vec![], 0)
+    }
+
+    async fn save(&self, _: Vec<u8>, _: Option<Vec<u8>>) {}
+
+    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        vec![]
+    }
+}
+
+fn config(seed: u8) -> NetConfig {
+    NetConfig {
+        identity: [seed; 32],
+        net: NetId([1; 32]),
+        network_key: [2; 32],
+        placement: Placement::default(),
+        role: Role::Full,
+        hosts: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        port: 0,
+        ws_port: None,
+        external: vec![],
+        dial: vec![],
+        mdns: false,
+        limits: ConnectionLimits::default(),
+    }
+}
+
+/// The set owns the task and ends it.
+async fn service() -> (Handle, Arc<Counting>, JoinSet<()>) {
+    let (service, handle) = Service::new(&config(1), Arc::new(System), Arc::new(System)).await.unwrap();
+    let counting = Arc::new(Counting::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(service.run(counting.clone(), CancellationToken::new()));
+    (handle, counting, tasks)
+}
+
+/// A swarm of the network that knows no network key and follows no rule but the transport's.
+async fn outlaw(handle: &Handle) -> (Swarm<Behaviour>, PeerId) {
+    let keypair = identity::Keypair::ed25519_from_bytes([9; 32]).unwrap();
+    let behaviour = Behaviour::new(&config(9), &keypair).unwrap();
+    let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
+    let local = keypair.public().to_peer_id();
+    let mut swarm = Swarm::new(transport::build(&keypair).unwrap(), behaviour, local, settings);
+    let (peer, address) = with_peer(&handle.listen()[0]).unwrap();
+    swarm.dial(address).unwrap();
+    until(&mut swarm, |event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
+    (swarm, peer)
+}
+
+async fn until<T>(swarm: &mut Swarm<Behaviour>, mut pick: impl FnMut(SwarmEvent<BehaviourEvent>) -> Option<T>) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = pick(swarm.select_next_some().await) {
+                return found;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), search).await.expect("it never happened")
+}
+
+#[tokio::test]
+async fn nothing_but_hello_is_answered_before_hello() {
+    let (handle, counting, _tasks) = service().await;
+    let (mut swarm, peer) = outlaw(&handle).await;
+    let requests = [
+        Request::Put { envelopes: vec![Bytes::from_static(b"x")] },
+        Request::Get { soul: "a".parse().unwrap() },
+        Request::Fetch { records: vec![RecordId([1; 32])] },
+        Request::Block { cid: "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap() },
+        Request::Hello(Greeting::Members(vec![])),
+    ];
+    let mut waiting = requests.len();
+    for request in requests {
+        swarm.behaviour_mut().send(&peer, request);
+    }
+    while waiting > 0 {
+        let answered = until(&mut swarm, |event| match event {
+            SwarmEvent::Behaviour(
+                BehaviourEvent::Hello(event)
+                | BehaviourEvent::Put(event)
+                | BehaviourEvent::Get(event)
+                | BehaviourEvent::Fetch(event)
+                | BehaviourEvent::Block(event),
+            ) => match event {
+                Event::OutboundFailure { .. } => Some(None),
+                Event::Message { message: Message::Response { response, .. }, .. } => Some(Some(response)),
+                _ => None,
+            },
+            _ => None,
+        })
+        .await;
+        assert!(answered.is_none() || answered == Some(Response::Hello(Reply::Denied)), "{answered:?}");
+        waiting -= 1;
+    }
+    assert_eq!(counting.0.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_proof_is_denied_and_the_peer_is_refused_for_a_while() {
+    let (handle, _, _tasks) = service().await;
+    let (mut swarm, peer) = outlaw(&handle).await;
+    let open = Greeting::Open { nonce: [1; 32], incarnation: [1; 8] };
+    swarm.behaviour_mut().send(&peer, Request::Hello(open));
+    let response = until(&mut swarm, |event| match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Hello(Event::Message {
+            message: Message::Response { response, .. },
+            ..
+        })) => Some(response),
+        _ => None,
+    })
+    .await;
+    assert!(matches!(response, Response::Hello(Reply::Challenge { .. })), "{response:?}");
+    let prove = Greeting::Prove { proof: [3; 32], members: vec![] };
+    swarm.behaviour_mut().send(&peer, Request::Hello(prove));
+    until(&mut swarm, |event| matches!(event, SwarmEvent::ConnectionClosed { .. }).then_some(())).await;
+    let (_, address) = with_peer(&handle.listen()[0]).unwrap();
+    swarm.dial(address).unwrap();
+    until(&mut swarm, |event| {
+        let over = matches!(event, SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. });
+        over.then_some(())
+    })
+    .await;
+    assert!(!swarm.is_connected(&peer));
+}
+
+#[tokio::test]
+async fn a_stranger_is_not_told_what_is_gossiped() {
+    let (handle, _, _tasks) = service().await;
+    let (mut swarm, peer) = outlaw(&handle).await;
+    swarm.behaviour_mut().admit(&peer);
+    let search = async {
+        loop {
+            if let SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })) =
+                swarm.select_next_some().await
+            {
+                return;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(2), search).await;
+    assert!(told.is_err(), "a subscription was sent to a stranger");
+}
