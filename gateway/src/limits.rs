@@ -29,8 +29,8 @@ pub const MAX_PATH_SEGMENTS: usize = 32;
 pub const MAX_TAGS: usize = 64;
 /// A whole small body arrives within this time.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The head of a request arrives within this time; an idle connection is closed after it.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that begins no request for one to two times this long is closed, be it idle or slow with a head.
+pub const IDLE: Duration = Duration::from_secs(60);
 /// The longest pause between two pieces of a streamed body.
 pub const BODY_IDLE: Duration = Duration::from_secs(120);
 /// How long a write waits for the quorum unless `?wait=` says otherwise.

@@ -1,13 +1,24 @@
 //! Accepting connections, and stopping.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{Router, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Notify, Semaphore},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -18,10 +29,18 @@ use crate::limits;
 /// The pause after a failed accept: out of descriptors, most likely, which others must free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How connections learn of the stop.
+#[derive(Default)]
+struct Stop {
+    asked: AtomicBool,
+    woken: Notify,
+}
+
 /// Serves `router` on `listener` until `cancel`. Requests under way then get [`limits::DRAIN`]; what is left is dropped.
 ///
 /// Each request carries its peer address as `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
+    let stop = Arc::new(Stop::default());
     let permits = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -31,7 +50,7 @@ pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationTo
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                let connection = connection(stream, peer, router.clone(), cancel.clone());
+                let connection = connection(stream, peer, router.clone(), Arc::clone(&stop));
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -47,6 +66,8 @@ pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationTo
         }
     }
     drop(listener);
+    stop.asked.store(true, Ordering::Release);
+    stop.woken.notify_waiters();
     let drained = tokio::time::timeout(limits::DRAIN, async {
         while let Some(ended) = connections.join_next().await {
             report(ended);
@@ -91,24 +112,58 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, cancel: CancellationToken) {
+/// Serves one connection until it ends, the server stops, or nothing is asked for too long.
+///
+/// The stop is looked at whenever the connection wakes anyway, and idleness once a minute: waiting on a shared
+/// cancellation or setting a timer for each request takes locks that all connections share.
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Arc<Stop>) {
+    let begun = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&begun);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        counter.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
         let mut router = router.clone();
         async move { router.call(request).await }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(limits::HEAD_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let stopped = pin!(cancel.cancelled());
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = stopped => {
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut stopped = pin!(stop.woken.notified());
+    stopped.as_mut().enable();
+    let mut registered = false;
+    let mut idle = pin!(tokio::time::sleep(limits::IDLE));
+    let mut seen = 0;
+    let mut closing = false;
+    let ended = poll_fn(|context| {
+        if !closing && stop.asked.load(Ordering::Acquire) {
+            closing = true;
             connection.as_mut().graceful_shutdown();
-            connection.await
         }
-    };
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(ended);
+        }
+        if !registered {
+            registered = true;
+            if stopped.as_mut().poll(context).is_ready() {
+                context.waker().wake_by_ref();
+            }
+        }
+        while !closing && idle.as_mut().poll(context).is_ready() {
+            let now = begun.load(Ordering::Relaxed);
+            if now == 0 {
+                // Not one whole head in all that time.
+                return Poll::Ready(Ok(()));
+            }
+            if now == seen {
+                // Ends an idle connection; one that is still being answered ends after the answer.
+                closing = true;
+                connection.as_mut().graceful_shutdown();
+                context.waker().wake_by_ref();
+            }
+            seen = now;
+            idle.as_mut().reset(tokio::time::Instant::now() + limits::IDLE);
+        }
+        Poll::Pending
+    })
+    .await;
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection ended early");
     }
@@ -170,5 +225,34 @@ mod tests {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         cancel.cancel();
         handle.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_asks_nothing_is_closed() {
+        let (address, ..) = start(Router::new().route("/", get(async || "answer"))).await;
+        for (sent, answered) in [("", false), ("GET / HT", false), ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true)] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(answer.ends_with("answer"), answered, "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_answer_is_not_cut_off_as_idle() {
+        let slow = || async {
+            let pieces = futures::stream::unfold(0, |n| async move {
+                tokio::time::sleep(limits::IDLE).await;
+                (n < 5).then(|| (Ok::<_, std::io::Error>(n.to_string()), n + 1))
+            });
+            axum::body::Body::from_stream(pieces)
+        };
+        let (address, ..) = start(Router::new().route("/", get(slow))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("1\r\n4\r\n0\r\n\r\n"), "{answer}");
     }
 }

@@ -84,7 +84,7 @@ impl Pending {
     }
 }
 
-/// See the [module](self).
+/// The state machine of one replica: tell it what happened, do what it says.
 #[derive(Debug)]
 pub struct Engine {
     placement: Placement,
@@ -282,12 +282,13 @@ impl Engine {
     }
 
     fn published(&mut self, published: &Published) {
-        for item in &published.drops {
-            self.index.remove(&Key::from(item));
-        }
         for item in &published.adds {
             self.index.insert(Key::from(item));
             self.links.values_mut().for_each(|link| link.arrived(&item.record));
+        }
+        // What came and went within one batch stands in both lists; what has left the state never returns.
+        for item in &published.drops {
+            self.index.remove(&Key::from(item));
         }
         self.announce(&published.push);
         self.push(&published.push);

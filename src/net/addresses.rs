@@ -81,38 +81,42 @@ impl Addresses {
         if place.addresses.contains(&address) {
             return false;
         }
-        // A new one stands before those that have not worked for a while.
-        let at = if place.failures == 0 { place.addresses.len() } else { 0 };
-        if at >= MAX_MEMBER_ADDRESSES {
-            return false;
-        }
+        // A new one stands before those that have not worked for a while; of a full list the last makes room.
+        let at = if place.failures == 0 { place.addresses.len().min(MAX_MEMBER_ADDRESSES - 1) } else { 0 };
         place.addresses.insert(at, address);
         place.addresses.truncate(MAX_MEMBER_ADDRESSES);
         true
     }
 
     /// As [`Addresses::add`], for a peer that the operator named.
-    pub(crate) fn ask_for(&mut self, peer: PeerId, address: Multiaddr) {
-        self.add(peer, address);
+    pub(crate) fn ask_for(&mut self, peer: PeerId, address: &Multiaddr) {
+        self.add(peer, address.clone());
+        self.prefer(&peer, address);
         self.shunned.remove(&peer);
         if let Some(place) = self.places.get_mut(&peer) {
             place.asked_for = true;
+            // A dial of the addresses known before may take seconds to fail: this one does not wait for it.
+            place.dialing = false;
             place.next_ms = 0;
+        }
+    }
+
+    fn prefer(&mut self, peer: &PeerId, address: &Multiaddr) {
+        if let Some(place) = self.places.get_mut(peer)
+            && let Some(at) = place.addresses.iter().position(|known| known == address)
+        {
+            place.addresses[..=at].rotate_right(1);
         }
     }
 
     /// A dialled address answered: it is tried first from now on.
     pub(crate) fn worked(&mut self, peer: PeerId, address: &Multiaddr) {
         self.add(peer, address.clone());
-        if let Some(place) = self.places.get_mut(&peer) {
-            let mut address = address.clone();
-            if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
-                address.pop();
-            }
-            if let Some(at) = place.addresses.iter().position(|known| *known == address) {
-                place.addresses[..=at].rotate_right(1);
-            }
+        let mut address = address.clone();
+        if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+            address.pop();
         }
+        self.prefer(&peer, &address);
     }
 
     /// A connection is open.
@@ -247,7 +251,7 @@ mod tests {
     fn a_shunned_peer_is_forgotten_unless_the_operator_named_it() {
         let mut book = Addresses::default();
         book.add(peer(1), address(1));
-        book.ask_for(peer(2), address(2));
+        book.ask_for(peer(2), &address(2));
         let wanted = BTreeSet::from([peer(1)]);
         book.shun(peer(1), 0);
         book.shun(peer(2), 0);
@@ -275,5 +279,18 @@ mod tests {
         assert!(with_peer("/ip4/127.0.0.1/tcp/1").is_err() && with_peer("nonsense").is_err());
         let full = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", peer(1));
         assert_eq!(with_peer(&full).unwrap(), (peer(1), address(1)));
+    }
+
+    #[test]
+    fn an_address_that_the_operator_names_is_tried_at_once_and_first() {
+        let mut book = Addresses::default();
+        for port in 1..=MAX_MEMBER_ADDRESSES as u16 {
+            book.add(peer(1), address(port));
+        }
+        let wanted = BTreeSet::from([peer(1)]);
+        assert_eq!(book.due(0, 16, &wanted).len(), 1, "the old addresses are being dialled");
+        book.ask_for(peer(1), &address(99));
+        let due = book.due(0, 16, &wanted);
+        assert_eq!(due[0].1[0], address(99));
     }
 }

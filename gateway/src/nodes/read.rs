@@ -74,7 +74,8 @@ async fn read(
     let cached = if at == At::Auto && render == RenderOptions::default() { state.node().cached(soul) } else { None };
     let rendered = match cached {
         Some(rendered) => rendered,
-        None => state.node().get(soul, at, render).await?.ok_or_else(|| absent(at))?,
+        // Boxed, since its state is large and would be moved with every request that the cache answers.
+        None => Box::pin(state.node().get(soul, at, render)).await?.ok_or_else(|| absent(at))?,
     };
     respond(rendered, headers)
 }

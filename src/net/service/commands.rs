@@ -40,7 +40,7 @@ impl Running {
                     if peer == self.secret.local {
                         return Err(ReplicationError::Invalid("this is the address of this gateway".to_owned()));
                     }
-                    self.addresses.ask_for(peer, address);
+                    self.addresses.ask_for(peer, &address);
                     Ok(())
                 }));
             }

@@ -54,7 +54,7 @@ impl Service {
         for text in &config.dial {
             let (peer, address) = with_peer(text)?;
             if peer != local {
-                addresses.ask_for(peer, address);
+                addresses.ask_for(peer, &address);
             }
         }
         let external = config.external.iter().map(|text| external_address(text)).collect::<Result<Vec<_>, _>>()?;

@@ -93,7 +93,11 @@ impl Running {
     }
 
     pub(super) fn dial(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
-        let condition = PeerCondition::DisconnectedAndNotDialing;
+        // The address book decides whether another dial is under way; an address named meanwhile does not wait for it.
+        self.dial_if(PeerCondition::Disconnected, peer, addresses);
+    }
+
+    fn dial_if(&mut self, condition: PeerCondition, peer: PeerId, addresses: Vec<Multiaddr>) {
         let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses).build();
         if let Err(error) = self.swarm.dial(options) {
             self.dial_failed(&peer, &error);
@@ -102,7 +106,9 @@ impl Running {
 
     fn dial_failed(&mut self, peer: &PeerId, error: &DialError) {
         tracing::debug!(%peer, %error, "a dial failed");
-        if !self.sessions.contains_key(peer) {
+        // Not tried at all, since another is under way, is no failure.
+        let tried = !matches!(error, DialError::DialPeerConditionFalse(_));
+        if tried && !self.sessions.contains_key(peer) {
             let [jitter] = self.random();
             self.addresses.failed(peer, self.now_ms(), jitter);
         }
@@ -178,7 +184,7 @@ impl Running {
             }
         }
         for (peer, addresses) in candidates {
-            self.dial(peer, addresses);
+            self.dial_if(PeerCondition::DisconnectedAndNotDialing, peer, addresses);
         }
     }
 

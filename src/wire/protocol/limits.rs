@@ -28,7 +28,7 @@ pub const MAX_HELLO_BYTES: usize = 512 * 1024;
 /// Members in one hello message.
 pub const MAX_HELLO_MEMBERS: usize = 256;
 /// Addresses of one member.
-pub const MAX_MEMBER_ADDRESSES: usize = 8;
+pub const MAX_MEMBER_ADDRESSES: usize = 16;
 /// Bytes of one address (a multiaddr in text).
 pub const MAX_ADDRESS_BYTES: usize = 256;
 /// Bytes of one signed replica record.

@@ -71,8 +71,7 @@ impl Store {
             all.adds.extend(published.adds);
             all.drops.extend(published.drops);
         }
-        // What came and went within one batch is not in the state.
-        all.adds.retain(|item| self.records.contains_key(&item.record));
+        // What came and went within one batch stands in both lists, as the node's merger publishes it.
         (all, vec![IngestOutcome::Durable; envelopes.len()])
     }
 
