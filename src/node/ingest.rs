@@ -94,10 +94,11 @@ pub(crate) async fn join(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<IngestOutc
         }
     }
     let mut done = Vec::new();
-    if !commits.is_empty() && complete(inner, &mut commits).await.is_ok() {
-        if let Ok(Answer::Foreign(joined)) = inner.submit(Request::Foreign(commits)).await {
-            done = joined;
-        }
+    if !commits.is_empty()
+        && complete(inner, &mut commits).await.is_ok()
+        && let Ok(Answer::Foreign(joined)) = inner.submit(Request::Foreign(commits)).await
+    {
+        done = joined;
     }
     let mut done = done.into_iter();
     let resolve = |outcome: Option<IngestOutcome>| match outcome {

@@ -151,13 +151,13 @@ async fn write(state: &State, soul: Soul, mode: WriteMode, request: Request) -> 
     Ok(answer::written(&soul, &written))
 }
 
-/// JSON, or nothing said. A form type would let a web page write without asking first, and is what `curl -d` sends.
+/// JSON, or nothing said.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     if !headers.contains_key(header::CONTENT_TYPE) {
         return Ok(());
     }
     match body::media_type(headers).as_str() {
-        "application/json" | "application/merge-patch+json" => Ok(()),
+        "application/json" | "application/merge-patch+json" | body::CURL_DEFAULT => Ok(()),
         other => Err(body::unsupported(other, "application/json")),
     }
 }

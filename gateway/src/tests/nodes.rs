@@ -138,8 +138,11 @@ async fn bad_input_is_named_and_changes_nothing() {
     assert_eq!(app.patch("a", &body).await.problem(), (413, "too_large".into()));
     let wait = app.send(Method::PATCH, "/api/v1/nodes/a?wait=31s", &JSON, r#"{"x":2}"#).await;
     assert_eq!(wait.problem(), (422, "out_of_range".into()));
-    let form = [(header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
+    let form = [(header::CONTENT_TYPE, "text/plain")];
     let form = app.send(Method::PATCH, "/api/v1/nodes/a", &form, r#"{"x":2}"#).await;
     assert_eq!(form.problem(), (415, "unsupported_media_type".into()));
     assert_eq!(app.get("/api/v1/export").await.body, before);
+    let curl = [(header::CONTENT_TYPE, "application/x-www-form-urlencoded")];
+    let curl = app.send(Method::PATCH, "/api/v1/nodes/curl", &curl, r#"{"x":2}"#).await;
+    assert_eq!(curl.status, 200, "what `curl -d` sends is taken");
 }
