@@ -23,7 +23,7 @@ fn incomplete(error: impl std::fmt::Display) -> Problem {
 /// # Errors
 /// `too_large`, `body_incomplete` when the connection ends inside the body, `body_timeout`.
 pub(crate) async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    if body.size_hint().lower() > limit as u64 {
+    if body.size_hint().lower() > (limit + limits::MAX_DISCARDED_BYTES) as u64 {
         return Err(too_large(limit));
     }
     tokio::time::timeout(limits::BODY_TIMEOUT, collect(body, limit))
@@ -38,6 +38,7 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(incomplete)?;
         if first.len() + rest.len() + piece.len() > limit {
+            discard(pieces).await;
             return Err(too_large(limit));
         }
         if first.is_empty() {
@@ -53,6 +54,16 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, Problem> {
     joined.extend_from_slice(&first);
     joined.extend_from_slice(&rest);
     Ok(joined.freeze())
+}
+
+/// Reads on for a while, so that the client gets to see the answer.
+async fn discard(mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Unpin) {
+    let mut discarded = 0;
+    while discarded <= limits::MAX_DISCARDED_BYTES
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        discarded += piece.len();
+    }
 }
 
 /// The pieces of a body of any size; one that pauses for longer than [`limits::BODY_IDLE`] ends in an error.

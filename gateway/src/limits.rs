@@ -7,6 +7,9 @@ use std::time::Duration;
 pub const MAX_CONNECTIONS: usize = 640;
 /// A JSON body of a node or commit, and a signed commit.
 pub const MAX_JSON_BODY_BYTES: usize = 1024 * 1024;
+/// What is read on and thrown away of a body that is too large: most clients look for an answer only when they have sent
+/// the whole body, and take a closed connection for a fault of the network.
+pub const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 /// A line of an import.
 pub const MAX_LINE_BYTES: usize = 2 * 1024 * 1024;
 /// Imports running at once.

@@ -13,7 +13,10 @@ mod swarm_events;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use libp2p::{
@@ -61,6 +64,7 @@ pub struct Service {
     addresses: Addresses,
     commands: mpsc::Receiver<Command>,
     id: ReplicaId,
+    alone: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Service {
@@ -114,6 +118,7 @@ struct Running {
     saving: bool,
     next_id: u64,
     next_lookup_ms: u64,
+    alone: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -160,6 +165,7 @@ impl Service {
             saving: false,
             next_id: 0,
             next_lookup_ms: 0,
+            alone: self.alone,
         };
         running.serve(&mut commands, &cancel).await;
         running.stop().await;
@@ -240,6 +246,7 @@ impl Running {
     fn feed(&mut self, input: Input) {
         let now_ms = self.now_ms();
         let outputs: Vec<Output> = self.engine.handle(input, now_ms);
+        self.alone.store(self.engine.replicas() == 1, Ordering::Relaxed);
         for output in outputs {
             self.perform(output);
         }

@@ -1,6 +1,9 @@
 //! Making the swarm and listening.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -77,7 +80,14 @@ impl Service {
         let (sender, commands) = mpsc::channel(MAX_COMMANDS);
         let all = external.iter().chain(&listen);
         let texts: Vec<String> = all.map(|address| address.clone().with(Protocol::P2p(local)).to_string()).collect();
-        let handle = Handle { commands: sender, clock: clock.clone(), id: id.clone(), listen: texts.into() };
+        let alone = Arc::new(AtomicBool::new(false));
+        let handle = Handle {
+            commands: sender,
+            clock: clock.clone(),
+            id: id.clone(),
+            listen: texts.into(),
+            alone: Arc::clone(&alone),
+        };
         let mut incarnation = [0; 8];
         entropy.fill(&mut incarnation);
         let service = Self {
@@ -92,6 +102,7 @@ impl Service {
             addresses,
             commands,
             id,
+            alone,
         };
         Ok((service, handle))
     }
