@@ -22,11 +22,16 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::FromArgMatches as _;
+use tokio::runtime::Runtime;
 
 use crate::{
     args::{Cli, Command},
     exit::Exit,
 };
+
+/// The system's allocator takes 12 % of the processor time of a write, most of it joining freed pieces.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The whole program.
 #[must_use]
@@ -85,10 +90,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// For commands that talk to a gateway.
 fn one_thread(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(command)
+    finish(tokio::runtime::Builder::new_current_thread().enable_all().build()?, command)
 }
 
 /// For commands that are a gateway.
 fn many_threads(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    finish(tokio::runtime::Builder::new_multi_thread().enable_all().build()?, command)
+}
+
+/// Whatever still blocks a thread (a read of stdin, a scan of packs) must not hold up the end of the process.
+fn finish(runtime: Runtime, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }

@@ -1,7 +1,7 @@
 //! The one place where entries are joined.
 //!
-//! Jobs are taken in groups. A group is planned in memory against node states, becomes one transaction, and is answered
-//! once that is durable. While a group is being written, the next one is planned on top of it. When a transaction
+//! Jobs are planned, as they come, into the open group, in memory against node states. The group becomes one transaction
+//! and is answered once that is durable; while it is being written, the next one is planned on top of it. When a transaction
 //! fails, every group planned on top of it fails with it and the states are loaded afresh; when another process got in
 //! between (`Conflict`), their jobs are planned again.
 
@@ -22,8 +22,7 @@ use tokio::sync::oneshot;
 use crate::{Error, ImportNode, NodeWrite, Op, OpResult, Outcome, Rendered};
 
 pub(crate) use commit::Committer;
-pub(crate) use group::Group;
-pub(crate) use run::{Merger, Shared};
+pub(crate) use run::{Groups, Merger, Shared};
 pub(crate) use session::Session;
 
 /// Jobs waiting for the merger; further callers wait.
@@ -32,8 +31,6 @@ pub(crate) const QUEUE_JOBS: usize = 1024;
 const GROUP_JOBS: usize = 512;
 /// Operations after which a group takes no further job.
 const GROUP_OPERATIONS: usize = 4096;
-/// Planned groups waiting for the transaction before them.
-const GROUPS_AHEAD: usize = 1;
 
 /// A verified commit, or a part of one, to be joined.
 #[derive(Clone, Debug)]

@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use rustdht_core::ports::StoreError;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    merger::{Committer, Group, Merger, Shared},
+    merger::{Committer, Groups, Merger, Shared},
 };
 
 /// How often old history and feed rows are removed.
@@ -18,7 +18,7 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(600);
 pub struct Tasks {
     merger: Merger,
     committer: Committer,
-    groups: mpsc::Receiver<Group>,
+    groups: Groups,
     shared: Arc<Shared>,
     stopping: CancellationToken,
 }
@@ -33,7 +33,7 @@ impl Tasks {
     pub(crate) fn new(
         merger: Merger,
         committer: Committer,
-        groups: mpsc::Receiver<Group>,
+        groups: Groups,
         shared: Arc<Shared>,
         stopping: CancellationToken,
     ) -> Self {
@@ -49,11 +49,13 @@ impl Tasks {
         // The merger's thread ends even when this future is dropped.
         let _guard = stopping.clone().drop_guard();
         let mut tasks = JoinSet::new();
-        // Planning a group is computation; on a thread of its own it does not hold up the tasks that serve requests.
+        // Threads of their own: planning is computation that would hold up the tasks that serve requests, and both would
+        // wait behind those for their turn.
         let runtime = tokio::runtime::Handle::current();
         let stop = stopping.clone();
         tasks.spawn_blocking(move || runtime.block_on(merger.run(stop)));
-        tasks.spawn(committer.run(groups));
+        let runtime = tokio::runtime::Handle::current();
+        tasks.spawn_blocking(move || runtime.block_on(committer.run(groups)));
         let mut trim = tokio::time::interval(TRIM_INTERVAL);
         let mut died = false;
         loop {

@@ -6,7 +6,11 @@ use rustdht_core::ports::{Applied, Batch, FeedRow, Published, Replicator, StoreE
 use rustdht_graph::Rules;
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Job, group::Group, run::Shared};
+use super::{
+    Job,
+    group::Group,
+    run::{Groups, Shared},
+};
 use crate::{Error, cache::ReadCache};
 
 /// History rows of one field that an erase looks through at a time.
@@ -23,8 +27,8 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Runs until the merger is gone.
-    pub(crate) async fn run(mut self, mut groups: mpsc::Receiver<Group>) {
-        while let Some(group) = groups.recv().await {
+    pub(crate) async fn run(mut self, mut groups: Groups) {
+        while let Some(group) = groups.next().await {
             self.commit(group).await;
         }
     }

@@ -12,11 +12,11 @@ use rustdht_core::{
 };
 use rustdht_graph::Changes;
 
-use super::{Answer, Job};
+use super::{Answer, GROUP_JOBS, GROUP_OPERATIONS, Job};
 use crate::{Error, Rendered};
 
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(super) struct Group {
     pub(super) number: u64,
     pub(super) epoch: u64,
     pub(super) now_ms: u64,
@@ -34,6 +34,8 @@ pub(crate) struct Group {
     /// What changed nodes show, where it was rendered anyway.
     pub(super) rendered: HashMap<Soul, Option<Rendered>>,
     pub(super) answers: Vec<(Job, Result<Answer, Error>)>,
+    /// A rough count of the operations planned.
+    pub(super) operations: usize,
 }
 
 impl Group {
@@ -54,7 +56,13 @@ impl Group {
             erases: Vec::new(),
             rendered: HashMap::new(),
             answers: Vec::new(),
+            operations: 0,
         }
+    }
+
+    /// Whether further jobs may be planned into it.
+    pub(super) fn has_room(&self) -> bool {
+        self.answers.len() < GROUP_JOBS && self.operations < GROUP_OPERATIONS
     }
 
     fn index_item(&self, entry: &Entry) -> IndexItem {

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answer, GROUP_JOBS, GROUP_OPERATIONS, GROUPS_AHEAD, Job, Request, Session,
+    Answer, GROUP_JOBS, GROUP_OPERATIONS, Job, Request, Session,
     deferred::{self, Deferred},
     group::Group,
     states::States,
@@ -41,6 +41,21 @@ pub(crate) struct Shared {
     pub(crate) feed: AtomicU64,
 }
 
+/// Where the committer gets its groups from.
+pub(crate) struct Groups {
+    queue: mpsc::Receiver<Group>,
+    ask: mpsc::Sender<()>,
+}
+
+impl Groups {
+    /// Says that there is nothing to do, and waits for the next group; `None`: there will be none.
+    pub(super) async fn next(&mut self) -> Option<Group> {
+        // An error means that the merger is gone; what it handed over is still in the queue.
+        let _ = self.ask.send(()).await;
+        self.queue.recv().await
+    }
+}
+
 pub(crate) struct Merger {
     pub(super) shared: Arc<Shared>,
     pub(super) states: States,
@@ -51,6 +66,8 @@ pub(crate) struct Merger {
     jobs: mpsc::Receiver<Job>,
     again: mpsc::Receiver<Vec<Job>>,
     groups: mpsc::Sender<Group>,
+    /// The committer has nothing to do; taken out by `run`, which waits for this and for jobs at once.
+    ready: Option<mpsc::Receiver<()>>,
     next: u64,
     epoch: u64,
     backlog: VecDeque<Job>,
@@ -64,9 +81,10 @@ impl Merger {
         session: Session,
         jobs: mpsc::Receiver<Job>,
         again: mpsc::Receiver<Vec<Job>>,
-    ) -> Result<(Self, mpsc::Receiver<Group>), Error> {
+    ) -> Result<(Self, Groups), Error> {
         let deferred = Deferred::load(&shared.ports, config).await?;
-        let (groups, queue) = mpsc::channel(GROUPS_AHEAD);
+        let (groups, queue) = mpsc::channel(1);
+        let (ask, ready) = mpsc::channel(1);
         shared.deferred.store(deferred.len() as u64, Ordering::Relaxed);
         let merger = Self {
             states: States::new(config.merge_cache_bytes),
@@ -76,25 +94,60 @@ impl Merger {
             jobs,
             again,
             groups,
+            ready: Some(ready),
             next: 1,
             epoch: 0,
             backlog: VecDeque::new(),
             shared,
         };
-        Ok((merger, queue))
+        Ok((merger, Groups { queue, ask }))
     }
 
-    /// Runs until it is told to stop and has planned what was taken before.
+    /// Runs until it is told to stop and has handed over what was taken before.
+    ///
+    /// Jobs are planned into the open group as they come, and the group is handed over when the committer has nothing to
+    /// do. So planning overlaps with writing, and a group is as large as the time of the one before it allows.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        while let Some(jobs) = self.collect(&stop).await {
-            if jobs.is_empty() {
-                continue;
+        let Some(mut ready) = self.ready.take() else { return };
+        let mut open: Option<Group> = None;
+        let mut idle = false;
+        loop {
+            if idle && let Some(group) = open.take() {
+                idle = false;
+                if !self.hand_over(group).await {
+                    return;
+                }
             }
-            let group = self.plan(jobs).await;
-            if self.groups.send(group).await.is_err() {
-                break;
+            let room = open.as_ref().is_none_or(Group::has_room);
+            tokio::select! {
+                biased;
+                asked = ready.recv(), if !idle => match asked {
+                    Some(()) => idle = true,
+                    None => return,
+                },
+                jobs = self.collect(&stop), if room => match jobs {
+                    Some(jobs) => self.plan(&mut open, jobs).await,
+                    None => break,
+                },
             }
         }
+        if let Some(group) = open
+            && (idle || ready.recv().await.is_some())
+        {
+            self.hand_over(group).await;
+        }
+    }
+
+    /// Gives the group to the committer; `false` when that is gone.
+    async fn hand_over(&mut self, mut group: Group) -> bool {
+        if std::mem::take(&mut self.clock_moved) {
+            group.side.push(self.session.row());
+            self.shared.clock.store(self.session.clock.last().0, Ordering::Relaxed);
+        }
+        self.shared.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
+        metrics::histogram!(names::GROUP_JOBS).record(group.answers.len() as f64);
+        self.gauge();
+        self.groups.send(group).await.is_ok()
     }
 
     /// The next jobs; an empty answer means to look again, `None` that the queue is closed.
@@ -146,7 +199,8 @@ impl Merger {
         vec![Job { request: Request::Due(due), reply }]
     }
 
-    async fn plan(&mut self, jobs: Vec<Job>) -> Group {
+    /// A group on top of everything that was handed over so far.
+    async fn begin(&mut self) -> Group {
         let number = self.next;
         self.next += 1;
         self.states.evict(self.shared.durable.load(Ordering::Acquire));
@@ -158,24 +212,27 @@ impl Merger {
                 tracing::error!(%error, "deferred commits cannot be read");
             }
         }
-        let now_ms = self.shared.ports.clock.now_ms();
-        let mut group = Group::new(number, self.epoch, now_ms, self.shared.network_key);
-        metrics::histogram!(names::GROUP_JOBS).record(jobs.len() as f64);
-        let loaded = self.load(&jobs, number).await;
+        Group::new(number, self.epoch, self.shared.ports.clock.now_ms(), self.shared.network_key)
+    }
+
+    async fn plan(&mut self, open: &mut Option<Group>, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut group = match open.take() {
+            Some(group) => group,
+            None => self.begin().await,
+        };
+        let loaded = self.load(&jobs, group.number).await;
         for job in jobs {
             let answer = match &loaded {
                 Ok(()) => self.answer(&mut group, &job.request),
                 Err(error) => Err(Error::Store(rustdht_core::ports::StoreError::Failed(error.clone()))),
             };
+            group.operations += job.request.operations();
             group.answers.push((job, answer));
         }
-        if std::mem::take(&mut self.clock_moved) {
-            group.side.push(self.session.row());
-            self.shared.clock.store(self.session.clock.last().0, Ordering::Relaxed);
-        }
-        self.shared.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
-        self.gauge();
-        group
+        *open = Some(group);
     }
 
     /// Brings the states of every soul that the jobs name.
