@@ -2,7 +2,8 @@
 # Starts `rustdht` in a container.
 #
 #   RUSTDHT_INVITE_OUT=/shared/invite    once ready, write this network's invite there
-#   RUSTDHT_INVITE_IN=/shared/invite     wait for that file and join its network
+#   RUSTDHT_INVITE_IN=/shared/invite     wait for that file and join its network; a gateway that is in a network
+#                                        already starts without the file, too
 #
 # The invite is a secret: share its volume with members only.
 set -eu
@@ -14,7 +15,7 @@ fi
 
 if [ -n "${RUSTDHT_INVITE_IN:-}" ]; then
     waited=0
-    until [ -s "$RUSTDHT_INVITE_IN" ]; do
+    until [ -s "$RUSTDHT_INVITE_IN" ] || [ -e "${RUSTDHT__DATA_DIR:-rustdht-data}/graph.sqlite" ]; do
         if [ "$waited" -ge 120 ]; then
             echo "no invite appeared at $RUSTDHT_INVITE_IN within 120 s" >&2
             exit 1
@@ -22,7 +23,9 @@ if [ -n "${RUSTDHT_INVITE_IN:-}" ]; then
         waited=$((waited + 1))
         sleep 1
     done
-    set -- --join "@$RUSTDHT_INVITE_IN" "$@"
+    if [ -s "$RUSTDHT_INVITE_IN" ]; then
+        set -- --join "@$RUSTDHT_INVITE_IN" "$@"
+    fi
 fi
 
 if [ -n "${RUSTDHT_INVITE_OUT:-}" ]; then

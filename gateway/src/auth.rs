@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, Method, Uri, header, request::Parts},
+    http::{HeaderMap, Method, Uri, request::Parts},
 };
 
 use crate::{Anonymous, Secret, State, codes::HttpCode, problem::Problem};
@@ -201,24 +201,6 @@ impl FromRequestParts<State> for Reader {
         match caller(parts, state)? {
             Caller::Anonymous if state.access().anonymous == Anonymous::None => Err(needs_token()),
             caller => Ok(Self(caller)),
-        }
-    }
-}
-
-/// The owner, or a scraper on this machine: with a `public_url` loopback is no owner, yet may read the metrics.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scraper;
-
-impl FromRequestParts<State> for Scraper {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let seen = Seen::of(&parts.headers);
-        let from_page = parts.headers.contains_key(header::ORIGIN) || seen.fetch_site.is_some();
-        if caller(parts, state)? == Caller::Owner || (Access::is_local(&seen, &parts.uri, peer(parts)) && !from_page) {
-            Ok(Self)
-        } else {
-            Err(needs_token())
         }
     }
 }

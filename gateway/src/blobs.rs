@@ -1,11 +1,17 @@
 //! Adding files.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use axum::{
     Json,
     body::Body,
     extract::{Request, State as Shared},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use rustdht_core::ports::{AddOptions, Added, BlobError};
 use serde::Deserialize;
@@ -65,21 +71,47 @@ pub(crate) async fn post_blob(
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))?;
     let (parts, body) = request.into_parts();
+    let (pieces, stalled) = noting_a_stall(body);
+    let (added, said) = add(&state, options, &parts.headers, pieces)
+        .await
+        .map_err(|problem| if stalled.load(Ordering::Relaxed) { body::stalled() } else { problem })?;
+    let location = HeaderValue::try_from(format!("/ipfs/{}", added.cid))
+        .map_err(|_| Problem::unavailable("the CID fits no header"))?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(describe(&added, said))))
+}
+
+/// The pieces of a body, and whether they ended because the client paused for too long: neither the form's reader nor
+/// the block store hands that on.
+fn noting_a_stall(body: Body) -> (impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static, Arc<AtomicBool>) {
+    let stalled = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stalled);
+    let pieces = body::pieces(body).inspect(move |piece| {
+        if piece.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
+            seen.store(true, Ordering::Relaxed);
+        }
+    });
+    (pieces, stalled)
+}
+
+/// Stores the file that the pieces hold; the second part is the type that the client told.
+async fn add(
+    state: &State,
+    options: AddOptions,
+    headers: &HeaderMap,
+    pieces: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+) -> Result<(Added, Option<String>), Problem> {
     let store = state.node().blobs();
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let (added, said) = if body::media_type(&parts.headers) == "multipart/form-data" {
-        let part = first_file(content_type, body).await?;
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    Ok(if body::media_type(headers) == "multipart/form-data" {
+        let part = first_file(content_type, pieces).await?;
         let said = part.content_type().map(ToString::to_string);
         (store.add(part.map(|piece| piece.map_err(cut)).boxed(), options).await?, said)
     } else {
         (
-            store.add(body::pieces(body).map(|piece| piece.map_err(cut)).boxed(), options).await?,
+            store.add(pieces.map(|piece| piece.map_err(cut)).boxed(), options).await?,
             Some(content_type.to_owned()),
         )
-    };
-    let location = HeaderValue::try_from(format!("/ipfs/{}", added.cid))
-        .map_err(|_| Problem::unavailable("the CID fits no header"))?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(describe(&added, said))))
+    })
 }
 
 fn cut(error: impl std::fmt::Display) -> BlobError {
@@ -97,10 +129,13 @@ fn describe(added: &Added, said: Option<String>) -> schema::Blob {
 }
 
 /// The first part of a form that is a file, else its first part.
-async fn first_file(content_type: &str, body: Body) -> Result<multer::Field<'static>, Problem> {
+async fn first_file(
+    content_type: &str,
+    pieces: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+) -> Result<multer::Field<'static>, Problem> {
     let bad = |error: multer::Error| Problem::malformed(format!("not a multipart form: {error}"));
     let boundary = multer::parse_boundary(content_type).map_err(bad)?;
-    let mut form = multer::Multipart::new(body_pieces(body), boundary);
+    let mut form = multer::Multipart::new(pieces, boundary);
     while let Some(part) = form.next_field().await.map_err(bad)? {
         if part.file_name().is_some() {
             return Ok(part);
@@ -109,16 +144,12 @@ async fn first_file(content_type: &str, body: Body) -> Result<multer::Field<'sta
     Err(Problem::malformed("the form holds no file"))
 }
 
-fn body_pieces(body: Body) -> impl Stream<Item = Result<bytes::Bytes, std::io::Error>> + Send + 'static {
-    body::pieces(body)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn form(text: &'static str) -> Body {
-        Body::from(text)
+    fn form(text: &'static str) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
+        body::pieces(Body::from(text))
     }
 
     #[tokio::test]

@@ -14,6 +14,15 @@ pub(crate) fn too_large(limit: usize) -> Problem {
     Refusal::new(Code::TooLarge, format!("the body is larger than {limit} bytes")).into()
 }
 
+/// The problem of a streamed body that ended in an error.
+pub(crate) fn broken(error: &std::io::Error) -> Problem {
+    if error.kind() == std::io::ErrorKind::TimedOut { stalled() } else { incomplete(error) }
+}
+
+pub(crate) fn stalled() -> Problem {
+    Problem::new(HttpCode::BodyTimeout, format!("nothing of the body came for {} s", limits::BODY_IDLE.as_secs()))
+}
+
 fn incomplete(error: impl std::fmt::Display) -> Problem {
     Problem::new(HttpCode::BodyIncomplete, format!("the body ended early: {error}"))
 }
@@ -125,6 +134,7 @@ mod tests {
         let stalled = || Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
         assert_eq!(whole(stalled(), 100).await.unwrap_err().code(), "body_timeout");
         let pieces: Vec<_> = pieces(stalled()).collect().await;
-        assert!(matches!(pieces.as_slice(), [Err(_)]));
+        let [Err(error)] = pieces.as_slice() else { panic!("{pieces:?}") };
+        assert_eq!(broken(error).code(), "body_timeout");
     }
 }

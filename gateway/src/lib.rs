@@ -61,5 +61,5 @@ pub use health::Readiness;
 pub use openapi::{openapi, openapi_json};
 pub use routes::router;
 pub use server::serve;
-pub use shared::State;
+pub use shared::{State, check_public_url};
 pub use telemetry::{NAMES as METRICS, describe as describe_metrics};

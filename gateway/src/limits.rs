@@ -5,6 +5,11 @@ use std::time::Duration;
 /// Connections open at once; further ones wait in the listen queue. Leaves room for the files of the stores and the
 /// sockets of the swarm below the usual 1,024 descriptors of a process.
 pub const MAX_CONNECTIONS: usize = 640;
+/// Connections open at once from one address (of IPv6, one /64); further ones are closed. Loopback is not counted: a
+/// proxy there speaks for everybody. Less than half of all, so that one address leaves room for others.
+pub const MAX_CONNECTIONS_PER_ADDRESS: u32 = 256;
+/// Head of a request, and pieces of its body read ahead.
+pub const MAX_HEAD_BYTES: usize = 128 * 1024;
 /// A JSON body of a node or commit, and a signed commit.
 pub const MAX_JSON_BODY_BYTES: usize = 1024 * 1024;
 /// What is read on and thrown away of a body that is too large: most clients look for an answer only when they have sent
@@ -34,6 +39,8 @@ pub const MAX_TAGS: usize = 64;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A connection that begins no request for one to two times this long is closed, be it idle or slow with a head.
 pub const IDLE: Duration = Duration::from_secs(60);
+/// A connection whose peer takes none of what is sent for this long is closed.
+pub const WRITE_STALL: Duration = Duration::from_secs(120);
 /// The longest pause between two pieces of a streamed body.
 pub const BODY_IDLE: Duration = Duration::from_secs(120);
 /// How long a write waits for the quorum unless `?wait=` says otherwise.

@@ -1,5 +1,7 @@
 //! Accepting connections, and stopping.
 
+mod places;
+
 use std::{
     future::poll_fn,
     io,
@@ -18,12 +20,13 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use self::places::{Place, Places};
 use crate::limits;
 
 /// The pause after a failed accept: out of descriptors, most likely, which others must free.
@@ -42,18 +45,19 @@ struct Stop {
 pub async fn serve(listener: TcpListener, router: Router, cancel: CancellationToken) {
     let stop = Arc::new(Stop::default());
     let permits = Arc::new(Semaphore::new(limits::MAX_CONNECTIONS));
+    let places = Places::default();
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             () = cancel.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = accept(&listener, &permits, &places) => accepted,
         };
         match accepted {
-            Ok((stream, peer, permit)) => {
+            Ok((stream, peer, held)) => {
                 let connection = connection(stream, peer, router.clone(), Arc::clone(&stop));
                 connections.spawn(async move {
                     connection.await;
-                    drop(permit);
+                    drop(held);
                 });
             }
             Err(error) => {
@@ -90,14 +94,22 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    places: &Places,
+) -> io::Result<(TcpStream, SocketAddr, (OwnedSemaphorePermit, Option<Place>))> {
     let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                // Answers are small and whole: waiting for more to send only adds 40 ms.
-                stream.set_nodelay(true).ok();
-                return Ok((stream, peer, permit));
+                let place = if peer.ip().to_canonical().is_loopback() {
+                    None
+                } else if let Some(place) = places.take(peer.ip()) {
+                    Some(place)
+                } else {
+                    tracing::debug!(%peer, "too many connections from one address");
+                    continue;
+                };
+                prepare(&stream);
+                return Ok((stream, peer, (permit, place)));
             }
             // The peer gave up while it waited in the queue.
             Err(error)
@@ -110,6 +122,15 @@ async fn accept(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// What cannot be set is left: the connection works without.
+fn prepare(stream: &TcpStream) {
+    // Answers are small and whole: waiting for more to send only adds 40 ms.
+    stream.set_nodelay(true).ok();
+    // Ends a peer that vanished, and one that keeps its window shut to hold a connection and what is sent on it.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limits::WRITE_STALL)).ok();
 }
 
 /// Serves one connection until it ends, the server stops, or nothing is asked for too long.
@@ -125,7 +146,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: A
         let mut router = router.clone();
         async move { router.call(request).await }
     });
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http1::Builder::new().max_buf_size(limits::MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service));
     let mut stopped = pin!(stop.woken.notified());
     stopped.as_mut().enable();
     let mut registered = false;
@@ -171,6 +192,8 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: A
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -237,6 +260,29 @@ mod tests {
             stream.read_to_string(&mut answer).await.unwrap();
             assert_eq!(answer.ends_with("answer"), answered, "{answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_its_bound_is_refused() {
+        let (address, ..) = start(Router::new().route("/", get(async || "answer"))).await;
+        for (length, status) in [(limits::MAX_HEAD_BYTES / 2, "200"), (2 * limits::MAX_HEAD_BYTES, "431")] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: {}\r\n\r\n", "x".repeat(length));
+            stream.write_all(head.as_bytes()).await.ok();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).await.unwrap();
+            assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes());
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        prepare(&stream);
+        let timeout = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(limits::WRITE_STALL));
     }
 
     #[tokio::test(start_paused = true)]

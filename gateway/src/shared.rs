@@ -96,6 +96,14 @@ impl State {
     }
 }
 
+/// Whether `url` may stand in [`Config::public_url`].
+///
+/// # Errors
+/// [`Error::PublicUrl`] when it is no absolute http or https URL.
+pub fn check_public_url(url: &str) -> Result<(), Error> {
+    origin_of(url).map(drop)
+}
+
 /// Scheme, host and port of a URL, as a browser sends them in `Origin`.
 fn origin_of(url: &str) -> Result<String, Error> {
     let bad = || Error::PublicUrl(url.to_owned());

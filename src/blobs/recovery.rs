@@ -110,7 +110,10 @@ fn load(packs: &Path, number: u32, last: bool) -> io::Result<Active> {
         file.sync_all()?;
     }
     if !last && entries.len() > known {
-        index_file::write(packs, number, end, &entries)?;
+        // It only spares the next start a scan: a full disk must not keep what is there from being read.
+        if let Err(error) = index_file::write(packs, number, end, &entries) {
+            tracing::warn!(pack = number, %error, "the index file of a pack could not be written");
+        }
     }
     Ok(Active { number, file: Arc::new(file), end, entries })
 }
@@ -240,5 +243,14 @@ mod tests {
         assert_eq!(fs::metadata(pack_path(dir.path(), 3)).unwrap().len(), torn.len() as u64);
         assert!(index_path(dir.path(), 3).exists() && !index_path(dir.path(), 12).exists());
         assert!(!dir.path().join("00000003.tmp").exists());
+    }
+    #[test]
+    fn an_index_file_that_cannot_be_written_is_done_without() {
+        let dir = folder();
+        fs::write(pack_path(dir.path(), 3), pack()).unwrap();
+        fs::write(pack_path(dir.path(), 12), record(&sha2_256(b"last"), b"last")).unwrap();
+        // A folder in its place that is not empty cannot be replaced, whoever tries.
+        fs::create_dir_all(index_path(dir.path(), 3).join("in the way")).unwrap();
+        assert_eq!(recovered(dir.path()).1, [true; 5]);
     }
 }

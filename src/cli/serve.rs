@@ -12,6 +12,7 @@ pub(crate) mod telemetry;
 
 use anyhow::Context as _;
 pub(crate) use app::{App, Options};
+use rustdht_net::{NetError, check_dial, check_external};
 
 use crate::{
     config::{Config, read_owner_token},
@@ -24,22 +25,18 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     if let Some(path) = &config.gateway.owner_token_file {
         read_owner_token(path)?;
     }
-    if let Some(url) = &config.gateway.public_url
-        && !reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-    {
-        return Err(bad(format!("gateway.public_url {url:?} is no http or https URL")));
+    if let Some(url) = &config.gateway.public_url {
+        rustdht_gateway::check_public_url(url).map_err(|error| bad(format!("gateway.{error}")))?;
     }
     let net = &config.net;
     if net.port != 0 && net.port == net.ws_port {
         return Err(bad(format!("net.port and net.ws_port are both {}; TCP needs two ports", net.port)));
     }
-    for (key, addresses) in [("net.dial", &net.dial), ("net.external", &net.external)] {
-        if let Some(wrong) = addresses.iter().find(|address| !address.starts_with('/')) {
-            return Err(bad(format!(
-                "{key} holds {wrong:?}, which is no multiaddr such as /ip4/192.0.2.1/tcp/4480/p2p/..."
-            )));
-        }
-    }
+    let address = |key: &str, error: NetError| {
+        bad(format!("{key}: {error}; an example: /ip4/192.0.2.1/tcp/4480/p2p/12D3KooW..."))
+    };
+    net.dial.iter().try_for_each(|text| check_dial(text)).map_err(|error| address("net.dial", error))?;
+    net.external.iter().try_for_each(|text| check_external(text)).map_err(|error| address("net.external", error))?;
     if !(1..=4096).contains(&config.store.cache_mib) {
         return Err(bad(format!("store.cache_mib is {}; it lies between 1 and 4096", config.store.cache_mib)));
     }
@@ -60,8 +57,11 @@ mod tests {
     #[test]
     fn each_rule_names_its_key() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 6] = [
+        let cases: [(&str, Change); 9] = [
             ("gateway.public_url", |c| c.gateway.public_url = Some("node.example".into())),
+            ("gateway.public_url", |c| c.gateway.public_url = Some("https://a@node.example".into())),
+            ("net.dial", |c| c.net.dial = vec!["/ip4/10.0.0.1/tcp/4480".into()]),
+            ("net.external", |c| c.net.external = vec!["/ip4/10.0.0/tcp/4480".into()]),
             ("net.ws_port", |c| c.net.ws_port = c.net.port),
             ("net.dial", |c| c.net.dial = vec!["10.0.0.1:4480".into()]),
             ("net.external", |c| c.net.external = vec!["10.0.0.1:4480".into()]),

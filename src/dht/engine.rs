@@ -12,7 +12,7 @@ mod serve;
 mod session;
 mod sync;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use rustdht_core::{
@@ -22,14 +22,14 @@ use rustdht_core::{
 use rustdht_wire::{SignedReplica, protocol::Response};
 
 use crate::{
-    Index, Key,
+    Error, Index, Key,
     delivery::Deliveries,
-    limits::{MAX_STRIKES, SYNC_YIELD_MS},
-    members::{Members, Row},
+    limits::{MAX_STRIKES, RETIRE_AFTER_START_MS, SYNC_YIELD_MS},
+    members::{Learned, Members, Row},
     quorum,
 };
 use ask::Ask;
-pub use io::{CallerId, Input, Note, Output, RequestId, Token};
+pub use io::{CallerId, Input, Note, Now, Output, RequestId, Token};
 use link::Link;
 
 /// What the engine must know from the start.
@@ -56,6 +56,8 @@ pub struct PeerView {
     pub seen_ms: u64,
     /// Whether it counts for quorums.
     pub counted: bool,
+    /// Whether it counts no longer, for it was not seen for too long.
+    pub retired: bool,
 }
 
 /// What an answer is for.
@@ -98,7 +100,13 @@ pub struct Engine {
     asks: BTreeMap<CallerId, Ask>,
     heard: usize,
     next_token: u64,
+    /// When each of the numbers was the next delivery's, oldest first; see [`sync`].
+    marks: VecDeque<sync::Mark>,
+    /// When the first input came, by the steady clock.
+    started_ms: Option<u64>,
+    /// By the steady clock.
     now_ms: u64,
+    wall_ms: u64,
     out: Vec<Output>,
 }
 
@@ -120,14 +128,20 @@ impl Engine {
             asks: BTreeMap::new(),
             heard: 0,
             next_token: 0,
+            marks: VecDeque::new(),
+            started_ms: None,
             now_ms: 0,
+            wall_ms: 0,
             out: Vec::new(),
         }
     }
 
-    /// Takes note of something and says what is to be done, in order. `now_ms`: milliseconds since the epoch.
-    pub fn handle(&mut self, input: Input, now_ms: u64) -> Vec<Output> {
-        self.now_ms = self.now_ms.max(now_ms);
+    /// Takes note of something and says what is to be done, in order.
+    pub fn handle(&mut self, input: Input, now: impl Into<Now>) -> Vec<Output> {
+        let now = now.into();
+        self.now_ms = self.now_ms.max(now.steady_ms);
+        self.wall_ms = now.wall_ms;
+        self.started_ms.get_or_insert(self.now_ms);
         match input {
             Input::Connected { replica, records } => self.connected(replica, &records),
             Input::Disconnected { replica } => self.disconnected(&replica),
@@ -177,6 +191,17 @@ impl Engine {
         self.members.replicas()
     }
 
+    /// Whether no other replica counts, and it is certain: nobody else was ever known, or there was time to come back.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.members.counted().next().is_none() && (self.members.all().next().is_none() || self.may_retire())
+    }
+
+    /// Whether this engine has run for long enough to judge that others are gone.
+    fn may_retire(&self) -> bool {
+        self.started_ms.is_some_and(|started_ms| self.now_ms - started_ms >= RETIRE_AFTER_START_MS)
+    }
+
     /// W' now.
     #[must_use]
     pub fn write_quorum(&self) -> u16 {
@@ -199,17 +224,17 @@ impl Engine {
                 id: id.clone(),
                 connected: link.is_some(),
                 in_sync: link.is_some_and(Link::is_in_sync),
-                seen_ms: if link.is_some() { self.now_ms } else { seen_ms },
+                seen_ms: if link.is_some() { self.wall_ms } else { seen_ms },
                 counted: self.members.counts(id),
+                retired: self.members.is_retired(id),
             }
         };
         self.members.all().map(view).collect()
     }
 
-    /// How far a commit got; `None`: nothing is known to be outstanding.
+    /// How far a commit got; `None`: nothing is outstanding. One that is not remembered is with whoever is in sync.
     #[must_use]
     pub fn outstanding(&self, commit: &CommitId) -> Option<Durability> {
-        let _remembered = self.deliveries.holders(commit)?;
         Some(self.durability(commit)).filter(|durability| !durability.outstanding.is_empty())
     }
 
@@ -228,7 +253,7 @@ impl Engine {
             self.out.push(Output::Note(Note::Misbehaved { replica, what: "no replica record of its own" }));
             return;
         }
-        let row = self.members.seen(&replica, self.now_ms);
+        let row = self.members.seen(&replica, self.wall_ms);
         self.save(row);
         let first = self.members.own() < &replica;
         let sync_at_ms = self.now_ms + if first { 0 } else { SYNC_YIELD_MS };
@@ -240,7 +265,7 @@ impl Engine {
 
     fn disconnected(&mut self, replica: &ReplicaId) {
         self.drop_link(replica);
-        let row = self.members.seen(replica, self.now_ms);
+        let row = self.members.seen(replica, self.wall_ms);
         self.save(row);
         if self.reachable() < self.write_quorum() {
             for commit in self.deliveries.waited() {
@@ -263,13 +288,15 @@ impl Engine {
 
     fn learn(&mut self, from: &ReplicaId, records: &[Bytes]) {
         for record in records {
-            match self.members.learn(record, self.now_ms) {
-                Ok((replica, new, row)) => {
-                    self.save(row);
+            match self.members.learn(record, self.wall_ms) {
+                Ok(Learned { replica, new, rows }) => {
+                    rows.into_iter().for_each(|row| self.save(Some(row)));
                     if new {
                         self.out.push(Output::Note(Note::MemberLearned { replica, record: record.clone() }));
                     }
                 }
+                // No fault of the peer.
+                Err(Error::Full) => {}
                 Err(_) => self.strike(from, "a replica record that cannot be used"),
             }
         }
@@ -360,15 +387,18 @@ impl Engine {
             self.out.push(Output::Durable { caller, durability });
         }
         self.end_asks();
-        for (replica, row) in self.members.retire(self.now_ms) {
-            if self.links.contains_key(&replica) {
-                let row = self.members.seen(&replica, self.now_ms);
-                self.save(row);
-                continue;
+        for replica in self.links.keys() {
+            if let Some((key, value)) = self.members.seen(replica, self.wall_ms) {
+                self.out.push(Output::Save { key, value });
             }
-            self.save(Some(row));
-            self.out.push(Output::Note(Note::MemberRetired { replica }));
         }
+        if self.may_retire() {
+            for (replica, row) in self.members.retire(self.wall_ms) {
+                self.save(Some(row));
+                self.out.push(Output::Note(Note::MemberRetired { replica }));
+            }
+        }
+        self.take_mark();
         self.sync_due();
     }
 }

@@ -9,4 +9,7 @@ pub enum Error {
     /// Not a replica record of this network.
     #[error("replica record: {0}")]
     Record(String),
+    /// As many replicas are known as can be, and none of them makes room.
+    #[error("more replicas than can be known")]
+    Full,
 }

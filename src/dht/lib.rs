@@ -19,6 +19,6 @@ mod members;
 pub mod quorum;
 pub mod reconcile;
 
-pub use engine::{CallerId, Engine, EngineConfig, Input, Note, Output, PeerView, RequestId, Token};
+pub use engine::{CallerId, Engine, EngineConfig, Input, Note, Now, Output, PeerView, RequestId, Token};
 pub use error::Error;
 pub use index::{Index, Key, Sum};

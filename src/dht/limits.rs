@@ -22,10 +22,14 @@ pub const ASKED_PEERS: usize = 3;
 pub const ASK_GRACE_MS: u64 = 250;
 /// How long an ask waits at all.
 pub const ASK_DEADLINE_MS: u64 = 3_000;
-/// Replicas known, retired ones included.
+/// Replicas known, retired ones included. Of a full list the retired one not seen for longest makes room, else the
+/// oldest of those only heard of.
 pub const MAX_MEMBERS: usize = 1024;
 /// A replica that was not seen for this long counts no longer.
 pub const RETIRE_AFTER_MS: u64 = 7 * 24 * 3_600_000;
+/// How long an engine must have run before it retires anybody: what was written down of who was seen is as old as the
+/// stop was long, and those who are there need time to come back.
+pub const RETIRE_AFTER_START_MS: u64 = 3_600_000;
 /// How often the time a replica was seen is written down.
 pub const SAVE_SEEN_EVERY_MS: u64 = 3_600_000;
 /// Pause between two reconciliations with one peer; a jitter comes on top.
@@ -38,6 +42,8 @@ pub const SYNC_SOON_MS: u64 = 1_000;
 pub const SYNC_YIELD_MS: u64 = 2_000;
 /// Entries younger than this are left out of the regular comparison: their pushes may be under way.
 pub const SYNC_SETTLE_S: u32 = 10;
+/// How often it is noted which commits were published by then, to know later which of them a comparison covers.
+pub const MARK_INTERVAL_MS: u64 = 1_000;
 /// Requests and loads of one reconciliation that run at a time, each way.
 pub const MAX_SYNC_JOBS: usize = 2;
 /// Ids that one reconciliation message may make this side collect, of either kind.

@@ -23,10 +23,21 @@ struct Member {
     seen_ms: u64,
     saved_ms: u64,
     retired: bool,
+    /// Whether it was ever connected here; of others there is hearsay only.
+    met: bool,
 }
 
 /// A row to be kept.
 pub(crate) type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// What became of a signed record.
+#[derive(Debug)]
+pub(crate) struct Learned {
+    pub(crate) replica: ReplicaId,
+    /// It was unknown before.
+    pub(crate) new: bool,
+    pub(crate) rows: Vec<Row>,
+}
 
 /// The replicas other than this one.
 #[derive(Debug)]
@@ -49,52 +60,69 @@ impl Members {
             return;
         }
         let Ok(cbor::Item::Array(parts)) = cbor::decode(value) else { return };
-        if let [cbor::Item::Bytes(pair), cbor::Item::Uint(seen_ms), cbor::Item::Bool(retired)] = parts.as_slice()
+        if let [cbor::Item::Bytes(pair), cbor::Item::Uint(seen_ms), cbor::Item::Bool(retired), met @ ..] =
+            parts.as_slice()
             && let Ok(signed) = SignedReplica::decode(pair, &self.net)
         {
             let id = ReplicaId(signed.record().replica.clone());
             if id != self.own {
-                let member = Member { signed, seen_ms: *seen_ms, saved_ms: *seen_ms, retired: *retired };
+                let met = met != [cbor::Item::Bool(false)];
+                let member = Member { signed, seen_ms: *seen_ms, saved_ms: *seen_ms, retired: *retired, met };
                 self.others.insert(id, member);
             }
         }
     }
 
-    /// Takes a signed record that somebody sent: the replica and whether it was unknown before.
+    /// Takes a signed record that somebody sent.
     ///
     /// # Errors
-    /// [`Error::Record`] when it is not a record of this network, or the list is full.
-    pub(crate) fn learn(&mut self, pair: &[u8], now_ms: u64) -> Result<(ReplicaId, bool, Option<Row>), Error> {
+    /// [`Error::Record`] when it is not a record of this network, [`Error::Full`] when nobody makes room for it.
+    pub(crate) fn learn(&mut self, pair: &[u8], now_ms: u64) -> Result<Learned, Error> {
         let refused = |what: String| Error::Record(what);
         let signed = SignedReplica::decode(pair, &self.net).map_err(|refusal| refused(refusal.to_string()))?;
         let id = ReplicaId(signed.record().replica.clone());
         if id == self.own {
-            return Ok((id, false, None));
+            return Ok(Learned { replica: id, new: false, rows: Vec::new() });
         }
-        let full = self.others.len() >= MAX_MEMBERS;
         match self.others.get_mut(&id) {
-            Some(member) if member.signed.record().stamp >= signed.record().stamp => Ok((id, false, None)),
+            Some(member) if member.signed.record().stamp >= signed.record().stamp => {
+                Ok(Learned { replica: id, new: false, rows: Vec::new() })
+            }
             Some(member) => {
                 member.signed = signed;
-                let row = row(&id, member);
-                Ok((id, false, Some(row)))
+                let rows = vec![row(&id, member)];
+                Ok(Learned { replica: id, new: false, rows })
             }
-            None if full => Err(refused("more replicas than can be known".to_owned())),
             None => {
-                let member = Member { signed, seen_ms: now_ms, saved_ms: now_ms, retired: false };
-                let row = row(&id, &member);
+                let mut rows = Vec::new();
+                if self.others.len() >= MAX_MEMBERS {
+                    let gone = self.dispensable(now_ms).ok_or(Error::Full)?;
+                    self.others.remove(&gone);
+                    rows.push((row_key(&gone), None));
+                }
+                let member = Member { signed, seen_ms: now_ms, saved_ms: now_ms, retired: false, met: false };
+                rows.push(row(&id, &member));
                 self.others.insert(id.clone(), member);
-                Ok((id, true, Some(row)))
+                Ok(Learned { replica: id, new: true, rows })
             }
         }
+    }
+
+    /// Who makes room: the retired one not seen for longest, else the oldest of those only heard of. What was heard
+    /// this very moment stays, or the rest of a list would drive out its beginning.
+    fn dispensable(&self, now_ms: u64) -> Option<ReplicaId> {
+        let candidates =
+            self.others.iter().filter(|(_, member)| member.retired || (!member.met && member.seen_ms < now_ms));
+        candidates.min_by_key(|(_, member)| (!member.retired, member.seen_ms)).map(|(id, _)| id.clone())
     }
 
     /// Notes that a replica is connected now.
     pub(crate) fn seen(&mut self, id: &ReplicaId, now_ms: u64) -> Option<Row> {
         let member = self.others.get_mut(id)?;
         member.seen_ms = member.seen_ms.max(now_ms);
-        if member.retired || now_ms.saturating_sub(member.saved_ms) >= SAVE_SEEN_EVERY_MS {
+        if member.retired || !member.met || now_ms.saturating_sub(member.saved_ms) >= SAVE_SEEN_EVERY_MS {
             member.retired = false;
+            member.met = true;
             member.saved_ms = now_ms;
             return Some(row(id, member));
         }
@@ -127,6 +155,10 @@ impl Members {
         self.others.get(id).is_some_and(|member| !member.retired && member.signed.record().role != Role::Client)
     }
 
+    pub(crate) fn is_retired(&self, id: &ReplicaId) -> bool {
+        self.others.get(id).is_some_and(|member| member.retired)
+    }
+
     pub(crate) fn knows(&self, id: &ReplicaId) -> bool {
         self.others.contains_key(id)
     }
@@ -153,14 +185,19 @@ impl Members {
     }
 }
 
-/// DAG-CBOR `[signed record, seen_ms, retired]`.
+fn row_key(id: &ReplicaId) -> Vec<u8> {
+    [ROW_PREFIX, id.0.as_bytes()].concat()
+}
+
+/// DAG-CBOR `[signed record, seen_ms, retired, met]`.
 fn row(id: &ReplicaId, member: &Member) -> Row {
     let mut value = Vec::with_capacity(384);
-    cbor::array(&mut value, 3);
+    cbor::array(&mut value, 4);
     cbor::bytes(&mut value, &member.signed.encode());
     cbor::uint(&mut value, member.seen_ms);
     cbor::bool(&mut value, member.retired);
-    ([ROW_PREFIX, id.0.as_bytes()].concat(), Some(value))
+    cbor::bool(&mut value, member.met);
+    (row_key(id), Some(value))
 }
 
 #[cfg(test)]
@@ -185,14 +222,14 @@ mod tests {
     #[test]
     fn a_replica_counts_until_it_was_not_seen_for_seven_days() {
         let mut members = Members::new(NET, &signed(1, Role::Full, 1));
-        let (learned, new, row) = members.learn(&signed(2, Role::Full, 1).encode(), 1000).unwrap();
-        assert!(new && learned == id(2) && row.is_some());
-        assert!(members.learn(&signed(3, Role::Client, 1).encode(), 1000).unwrap().1);
+        let learned = members.learn(&signed(2, Role::Full, 1).encode(), 1000).unwrap();
+        assert!(learned.new && learned.replica == id(2) && learned.rows.len() == 1);
+        assert!(members.learn(&signed(3, Role::Client, 1).encode(), 1000).unwrap().new);
         assert_eq!(members.replicas(), 2, "a client is never an owner");
         assert!(members.retire(1000 + RETIRE_AFTER_MS - 1).is_empty());
         assert_eq!(members.retire(1000 + RETIRE_AFTER_MS).len(), 2);
         assert_eq!(members.replicas(), 1);
-        assert!(!members.learn(&signed(2, Role::Full, 2).encode(), 2000).unwrap().1);
+        assert!(!members.learn(&signed(2, Role::Full, 2).encode(), 2000).unwrap().new);
         assert_eq!(members.replicas(), 1, "hearsay does not bring it back");
         assert!(members.seen(&id(2), RETIRE_AFTER_MS + 5000).is_some());
         assert_eq!(members.replicas(), 2);
@@ -201,8 +238,7 @@ mod tests {
     #[test]
     fn rows_restore_what_was_known() {
         let mut members = Members::new(NET, &signed(1, Role::Full, 1));
-        let (_, _, row) = members.learn(&signed(2, Role::Full, 1).encode(), 1000).unwrap();
-        let (key, value) = row.unwrap();
+        let (key, value) = members.learn(&signed(2, Role::Full, 1).encode(), 1000).unwrap().rows.remove(0);
         let mut again = Members::new(NET, &signed(1, Role::Full, 1));
         again.restore(&key, &value.clone().unwrap());
         again.restore(b"replica/x", b"noise");
@@ -210,6 +246,37 @@ mod tests {
         let mut elsewhere = Members::new(NetId([4; 32]), &signed(1, Role::Full, 1));
         elsewhere.restore(&key, &value.unwrap());
         assert_eq!(elsewhere.counted().count(), 0);
+    }
+
+    #[test]
+    fn a_full_list_makes_room_for_the_living() {
+        let wide = |number: u16| {
+            let mut seed = [0xaa; 32];
+            seed[..2].copy_from_slice(&number.to_be_bytes());
+            let key = SigningKey::from_seed(&seed);
+            let replica = peer_id_text(&key.public());
+            let record = ReplicaRecord { net: NET, replica, key: key.public(), role: Role::Full, stamp: Stamp(1) };
+            record.sign(&key).unwrap().encode()
+        };
+        let mut members = Members::new(NET, &signed(1, Role::Full, 1));
+        let mut ids = Vec::new();
+        for number in 0..MAX_MEMBERS as u16 {
+            let learned = members.learn(&wide(number), 1000 + u64::from(number)).unwrap();
+            // The first one was heard of only.
+            if number > 0 {
+                members.seen(&learned.replica, 1000 + u64::from(number));
+            }
+            ids.push(learned.replica);
+        }
+        let first_ms = 1000 + MAX_MEMBERS as u64;
+        let learned = members.learn(&wide(5000), first_ms).unwrap();
+        assert_eq!(learned.rows[0], (row_key(&ids[0]), None));
+        assert!(learned.new && learned.rows.len() == 2 && !members.knows(&ids[0]));
+        assert!(matches!(members.learn(&wide(5001), first_ms), Err(Error::Full)));
+        // The retired go first, the longest unseen of them before all.
+        members.retire(1002 + RETIRE_AFTER_MS);
+        let learned = members.learn(&wide(5002), first_ms + 1).unwrap();
+        assert_eq!(learned.rows[0], (row_key(&ids[1]), None));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Addresses {
         if address.is_empty() || is_unspecified(&address) || address.to_string().len() > MAX_ADDRESS_BYTES {
             return false;
         }
-        if !self.places.contains_key(&peer) && self.places.len() >= MAX_BOOK {
+        if !self.places.contains_key(&peer) && self.places.len() >= MAX_BOOK && !self.make_room() {
             return false;
         }
         let place = self.places.entry(peer).or_default();
@@ -86,6 +86,13 @@ impl Addresses {
         place.addresses.insert(at, address);
         place.addresses.truncate(MAX_MEMBER_ADDRESSES);
         true
+    }
+
+    /// Forgets who could not be reached most often of late; `false`: there is nobody like that.
+    fn make_room(&mut self) -> bool {
+        let failing = self.places.iter().filter(|(_, place)| place.failures > 0 && !place.asked_for && !place.dialing);
+        let worst = failing.max_by_key(|(_, place)| place.failures).map(|(peer, _)| *peer);
+        worst.is_some_and(|peer| self.places.remove(&peer).is_some())
     }
 
     /// As [`Addresses::add`], for a peer that the operator named.
@@ -145,6 +152,33 @@ impl Addresses {
             place.dialing = false;
             place.next_ms = now_ms + pause_ms + pause_ms * u64::from(jitter) / 1024;
         }
+    }
+
+    /// Those of many peers who are hardly there to dial now, each at the longest pause.
+    pub(crate) fn due_slowly(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        wanted: &BTreeSet<PeerId>,
+    ) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let dialing =
+            self.places.iter().filter(|(peer, place)| place.dialing && wanted.contains(peer)).count();
+        // The longest waiting first, or the first few would take every turn.
+        let mut ready: Vec<(u64, PeerId)> = wanted
+            .iter()
+            .filter_map(|peer| self.places.get(peer).map(|place| (place.next_ms, *peer)))
+            .filter(|(next_ms, _)| *next_ms <= now_ms)
+            .collect();
+        ready.sort_unstable();
+        let ready = ready.into_iter().take(most.saturating_sub(dialing)).map(|(_, peer)| peer).collect();
+        let due = self.due(now_ms, usize::MAX, &ready);
+        let slowly: Vec<_> = due.into_iter().filter(|(peer, _)| ready.contains(peer)).collect();
+        for (peer, _) in &slowly {
+            if let Some(place) = self.places.get_mut(peer) {
+                place.failures = place.failures.max(REDIAL_MS.len());
+            }
+        }
+        slowly
     }
 
     /// Peers to dial now, with their addresses; they count as being dialled from here on.

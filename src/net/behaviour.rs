@@ -18,7 +18,7 @@ use rustdht_wire::protocol::{Protocol, Request, Response};
 use crate::{
     NetConfig, NetError,
     codec::{Codec, Rpc},
-    limits::{BLOCK_TIMEOUT, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT, REQUEST_TIMEOUT},
+    limits::{BLOCK_TIMEOUT, MAX_LARGE_STREAMS, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT, REQUEST_TIMEOUT},
 };
 pub(crate) use gate::Gate;
 use subnets::Subnets;
@@ -69,11 +69,11 @@ impl Behaviour {
             .with_agent_version(concat!("rustdht/", env!("CARGO_PKG_VERSION")).to_owned())
             .with_push_listen_addr_updates(true);
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
-        let exchange = |protocol: Protocol, timeout: Duration| {
+        let exchange = |protocol: Protocol, timeout: Duration, streams: usize| {
             let rpc = Rpc::new(protocol, &config.net).map_err(failed)?;
             let settings = request_response::Config::default()
                 .with_request_timeout(timeout)
-                .with_max_concurrent_streams(MAX_STREAMS);
+                .with_max_concurrent_streams(streams);
             Ok::<_, NetError>(Exchange::with_codec(Codec, [(rpc, ProtocolSupport::Full)], settings))
         };
         Ok(Self {
@@ -85,12 +85,12 @@ impl Behaviour {
             kad: Gate::new(routing(local, &config.net)?),
             gossip: Gate::new(gossip(keypair, &config.net)?),
             mdns: Toggle::from(config.mdns.then(|| discovery(local)).flatten()),
-            hello: exchange(Protocol::Hello, REQUEST_TIMEOUT)?,
-            put: exchange(Protocol::Put, REQUEST_TIMEOUT)?,
-            get: exchange(Protocol::Get, REQUEST_TIMEOUT)?,
-            sync: exchange(Protocol::Sync, REQUEST_TIMEOUT)?,
-            fetch: exchange(Protocol::Fetch, REQUEST_TIMEOUT)?,
-            block: exchange(Protocol::Block, BLOCK_TIMEOUT)?,
+            hello: exchange(Protocol::Hello, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
+            put: exchange(Protocol::Put, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
+            get: exchange(Protocol::Get, REQUEST_TIMEOUT, MAX_STREAMS)?,
+            sync: exchange(Protocol::Sync, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
+            fetch: exchange(Protocol::Fetch, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
+            block: exchange(Protocol::Block, BLOCK_TIMEOUT, MAX_STREAMS)?,
         })
     }
 

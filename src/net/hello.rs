@@ -11,9 +11,9 @@
 //! Both ends' PeerIds stand in each proof and noise has authenticated them, so a proof cannot be passed on.
 
 use bytes::Bytes;
-use libp2p::{PeerId, swarm::ConnectionId};
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use rustdht_core::NetId;
-use rustdht_wire::hello;
+use rustdht_wire::{hello, protocol::MAX_MEMBER_ADDRESSES};
 
 /// The secret side of the proof.
 #[derive(Clone)]
@@ -55,12 +55,21 @@ pub(crate) struct Session {
     pub(crate) deadline_ms: u64,
     /// Signed replica records that they sent.
     pub(crate) records: Vec<Bytes>,
+    /// Where it may be reached, kept until it is a member: a stranger must not fill the address book.
+    pub(crate) addresses: Vec<Multiaddr>,
     pub(crate) rtt_us: Option<u64>,
     /// Whether the connection came from, or goes to, another machine.
     pub(crate) remote: bool,
 }
 
 impl Session {
+    /// Keeps an address until `hello` is over.
+    pub(crate) fn keep_address(&mut self, address: Multiaddr) {
+        if self.addresses.len() < MAX_MEMBER_ADDRESSES && !self.addresses.contains(&address) {
+            self.addresses.push(address);
+        }
+    }
+
     /// Both sides are satisfied.
     pub(crate) const fn is_member(&self) -> bool {
         self.proven && self.satisfied

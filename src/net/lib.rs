@@ -13,6 +13,7 @@
 
 mod addresses;
 mod behaviour;
+mod check;
 mod codec;
 mod config;
 mod error;
@@ -23,6 +24,7 @@ mod metrics;
 mod service;
 mod transport;
 
+pub use check::{check_dial, check_external};
 pub use config::{ConnectionLimits, NetConfig};
 pub use error::NetError;
 pub use handle::Handle;

@@ -18,6 +18,8 @@ pub const REDIAL_MS: [u64; 5] = [250, 1_000, 2_000, 5_000, 10_000];
 pub const MAX_BOOK: usize = 2048;
 /// Dials under way that the service began.
 pub const MAX_DIALS: usize = 16;
+/// Those of them that may go to replicas that count no longer.
+pub const MAX_RETIRED_DIALS: usize = 4;
 /// Index entries read at a time on start.
 pub const INDEX_PAGE: u32 = 10_000;
 /// Requests without answer from this side, all peers together.
@@ -30,8 +32,9 @@ pub const MAX_BLOCKS_SERVED: usize = 64;
 pub const MAX_BLOCKS_FETCHED: usize = 256;
 /// Gossiped messages waiting for their verdict.
 pub const MAX_GOSSIP_WAITING: usize = 128;
-/// Events of a peer that has not proved itself, kept for when it has.
-pub const MAX_GATED_EVENTS: usize = 256;
+/// Events of a peer that has not proved itself, kept for when it has: one announces the protocol and one the
+/// subscription. None is larger than a gossiped message, so a stranger makes this side keep about a MiB.
+pub const MAX_GATED_EVENTS: usize = 16;
 /// How often the engine is told the time.
 pub const TICK: Duration = Duration::from_millis(100);
 /// How often peers are pinged, and how long one may take.
@@ -50,5 +53,9 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 pub const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long the listeners may take to say where they listen.
 pub const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Inbound streams of one connection and protocol at a time.
+/// Requests in both directions of one connection and protocol at a time, where a request is small.
 pub const MAX_STREAMS: usize = 128;
+/// Likewise, where a request may be large: as many as the engine works on for one peer.
+pub const MAX_LARGE_STREAMS: usize = rustdht_dht::limits::MAX_SERVED;
+/// Pause before the rows and the index are read again after the store failed.
+pub const RELOAD: Duration = Duration::from_secs(1);

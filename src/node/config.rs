@@ -55,6 +55,8 @@ pub struct Config {
     pub deferred_per_author: usize,
     /// Commits that may wait for their stamp in all.
     pub deferred_total: usize,
+    /// Bytes of the commits that may wait for their stamp; an eighth of it for one author.
+    pub deferred_bytes: usize,
 }
 
 impl Config {
@@ -68,6 +70,7 @@ impl Config {
             merge_cache_bytes: 32 << 20,
             deferred_per_author: 1024,
             deferred_total: 16_384,
+            deferred_bytes: 32 << 20,
         }
     }
 }

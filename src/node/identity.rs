@@ -57,6 +57,10 @@ async fn load(ports: &Ports, charter: &[u8]) -> Result<Secrets, Error> {
     let signed = rustdht_wire::SignedCharter::decode(charter)?;
     let gateway = SigningKey::from_seed(&seed(ports, GATEWAY).await?);
     let charter = signed.charter();
+    if charter.mode == Mode::Members {
+        let detail = "this version does not know endorsements, which networks of mode members need";
+        return Err(Refusal::new(Code::WrongNetwork, detail).into());
+    }
     let identity = Identity {
         net: signed.net(),
         name: charter.name.clone(),

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    Body, CommitId, Entry, RecordId, Soul,
+    Body, CommitId, Entry, RecordId, Soul, Space,
     ports::{Batch, IndexItem, Ingest, IngestOutcome, ReplicaId, SideRow, StoreError, StoredCommit},
 };
 use rustdht_graph::{NodeState, Rules as JoinRules};
-use rustdht_wire::{Checked, Place, Rules, Verified, check, envelopes_of, merge_proofs, verify_batch};
+use rustdht_wire::{Checked, Place, Rules, check, envelopes_of, verify_batch};
 
 use crate::{
     Outcome,
@@ -25,7 +25,9 @@ use crate::{
 const NS: &str = "engine";
 /// Rows of the engine that are read at start.
 const ENGINE_ROWS: u32 = 16_384;
-/// Entries of one soul that are sent on a read.
+/// Records looked up at a time.
+const RECORDS_AT_A_TIME: usize = 128;
+/// Bytes of one envelope, as the format bounds it.
 const ONE_ENVELOPE_BYTES: usize = 1 << 20;
 
 pub(crate) struct Door {
@@ -61,24 +63,6 @@ async fn verify(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<Result<Foreign, Ing
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| vec![Err(IngestOutcome::Unavailable); count])
 }
 
-/// Commits that came in part are completed with what is stored of them.
-async fn complete(inner: &Inner, commits: &mut [Foreign]) -> Result<(), StoreError> {
-    let partial = |verified: &Verified| verified.commit.leaves.is_empty() && !verified.commit.proofs.is_empty();
-    let ids: Vec<CommitId> =
-        commits.iter().filter(|foreign| partial(&foreign.verified)).map(|foreign| foreign.verified.commit.id).collect();
-    if ids.is_empty() {
-        return Ok(());
-    }
-    let stored: HashMap<CommitId, StoredCommit> =
-        inner.shared.ports.store.commits(&ids).await?.into_iter().map(|commit| (commit.id, commit)).collect();
-    for foreign in commits {
-        if let Some(known) = stored.get(&foreign.verified.commit.id) {
-            foreign.verified.commit = merge_proofs(known, &foreign.verified.commit);
-        }
-    }
-    Ok(())
-}
-
 /// Verifies, joins and makes durable what members sent.
 pub(crate) async fn join(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
     let verified = verify(inner, envelopes).await;
@@ -95,7 +79,6 @@ pub(crate) async fn join(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<IngestOutc
     }
     let mut done = Vec::new();
     if !commits.is_empty()
-        && complete(inner, &mut commits).await.is_ok()
         && let Ok(Answer::Foreign(joined)) = inner.submit(Request::Foreign(commits)).await
     {
         done = joined;
@@ -124,13 +107,13 @@ fn summarise(done: ForeignDone) -> IngestOutcome {
 }
 
 impl Door {
-    /// Envelopes of the entries, those of the commits in `first` before the others, and which commits they carry.
+    /// Envelopes of the entries, those of the commits in `first` before the others, as many as fit.
     async fn envelopes_of(
         &self,
         entries: Vec<Entry>,
         first: &HashSet<CommitId>,
         max_bytes: usize,
-    ) -> Result<(Vec<Bytes>, HashSet<CommitId>), StoreError> {
+    ) -> Result<Vec<Bytes>, StoreError> {
         let mut by_commit: BTreeMap<(bool, CommitId), Vec<Entry>> = BTreeMap::new();
         for entry in entries {
             by_commit.entry((!first.contains(&entry.commit), entry.commit)).or_default().push(entry);
@@ -140,19 +123,19 @@ impl Door {
         for commit in self.inner.shared.ports.store.commits(&ids).await? {
             commits.insert(commit.id, commit);
         }
-        let (mut sent, mut envelopes, mut total) = (HashSet::new(), Vec::new(), 0);
+        let (mut envelopes, mut total) = (Vec::new(), 0);
         // Half of the room is for what covers, so that every answer also brings something that was asked for.
         let (mut room, mut covering) = (max_bytes / 2, true);
         for ((asked, id), entries) in &by_commit {
             if *asked && covering {
-                (room, covering, total) = (max_bytes - total, false, 0);
+                (room, covering, total) = (max_bytes.saturating_sub(total), false, 0);
             }
             let Some(commit) = commits.get(id) else { continue };
             let entries: Vec<&Entry> = entries.iter().collect();
             match envelopes_of(commit, &entries, ONE_ENVELOPE_BYTES.min(max_bytes)) {
                 Ok(parts) => {
                     let bytes: usize = parts.iter().map(Vec::len).sum();
-                    if total + bytes > room && total > 0 {
+                    if total + bytes > room && (covering || total > 0) {
                         if covering {
                             continue;
                         }
@@ -160,12 +143,11 @@ impl Door {
                     }
                     total += bytes;
                     envelopes.extend(parts.into_iter().map(Bytes::from));
-                    sent.insert(*id);
                 }
                 Err(error) => tracing::error!(commit = %id, %error, "a stored commit cannot be sent"),
             }
         }
-        Ok((envelopes, sent))
+        Ok(envelopes)
     }
 
     /// The kills and erases that cover value-less entries: whoever gets one needs the other.
@@ -197,21 +179,40 @@ impl Door {
         records: &[RecordId],
         max_bytes: usize,
     ) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
+        let mut envelopes: Vec<Bytes> = Vec::new();
+        let (mut missing, mut room) = (Vec::new(), max_bytes);
+        // In slices, so that what is read stays near what is sent.
+        for slice in records.chunks(RECORDS_AT_A_TIME) {
+            let (more, absent) = self.load_slice(slice, room).await?;
+            missing.extend(absent);
+            let bytes: usize = more.iter().map(Bytes::len).sum();
+            envelopes.extend(more);
+            if bytes >= room / 2 {
+                break;
+            }
+            room -= bytes;
+        }
+        Ok((envelopes, missing))
+    }
+
+    async fn load_slice(
+        &self,
+        records: &[RecordId],
+        max_bytes: usize,
+    ) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
         let key = &self.inner.shared.network_key;
         let asked: HashSet<RecordId> = records.iter().copied().collect();
         let mut entries = self.inner.shared.ports.store.by_record(records).await?;
         entries.retain(|entry| asked.contains(&entry.id.record_id(key)));
-        let found: HashMap<RecordId, CommitId> =
-            entries.iter().map(|entry| (entry.id.record_id(key), entry.commit)).collect();
+        let found: HashSet<RecordId> = entries.iter().map(|entry| entry.id.record_id(key)).collect();
         // What covers a value-less entry goes ahead of it, or the receiver could not take it.
         let covers = self.covers(&entries).await?;
         let first: HashSet<CommitId> = covers.iter().map(|cover| cover.commit).collect();
         entries.extend(covers);
         entries.sort_by_key(|entry| (entry.commit, entry.index));
         entries.dedup_by_key(|entry| entry.id);
-        let (envelopes, sent) = self.envelopes_of(entries, &first, max_bytes).await?;
-        let missing = records.iter().filter(|record| found.get(record).is_none_or(|commit| !sent.contains(commit)));
-        Ok((envelopes, missing.copied().collect()))
+        let envelopes = self.envelopes_of(entries, &first, max_bytes).await?;
+        Ok((envelopes, records.iter().filter(|record| !found.contains(record)).copied().collect()))
     }
 }
 
@@ -233,12 +234,15 @@ impl Ingest for Door {
     }
 
     async fn soul_envelopes(&self, soul: &Soul, max_bytes: usize) -> Vec<Bytes> {
+        if soul.space() == Space::Local {
+            return Vec::new();
+        }
         let loaded = match self.inner.shared.ports.store.load(std::slice::from_ref(soul)).await {
             Ok(entries) => self.envelopes_of(entries, &HashSet::new(), max_bytes).await,
             Err(error) => Err(error),
         };
         match loaded {
-            Ok((envelopes, _)) => envelopes,
+            Ok(envelopes) => envelopes,
             Err(error) => {
                 tracing::error!(%error, "a soul cannot be read");
                 Vec::new()
@@ -250,22 +254,15 @@ impl Ingest for Door {
         self.inner.shared.ports.blobs.block(cid).await.ok().flatten()
     }
 
-    async fn index(&self, after: i64, limit: u32) -> (Vec<IndexItem>, i64) {
-        match self.inner.shared.ports.store.index(after, limit).await {
-            Ok((rows, cursor)) => {
-                let key = &self.inner.shared.network_key;
-                let item = |row: &rustdht_core::ports::IndexRow| IndexItem {
-                    seconds: row.stamp.index_seconds(),
-                    record: row.id.record_id(key),
-                    partition: row.partition,
-                };
-                (rows.iter().map(item).collect(), cursor)
-            }
-            Err(error) => {
-                tracing::error!(%error, "the index cannot be read");
-                (Vec::new(), after)
-            }
-        }
+    async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {
+        let (rows, cursor) = self.inner.shared.ports.store.index(after, limit).await?;
+        let key = &self.inner.shared.network_key;
+        let item = |row: &rustdht_core::ports::IndexRow| IndexItem {
+            seconds: row.stamp.index_seconds(),
+            record: row.id.record_id(key),
+            partition: row.partition,
+        };
+        Ok((rows.iter().map(item).collect(), cursor))
     }
 
     async fn save(&self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -276,13 +273,7 @@ impl Ingest for Door {
         }
     }
 
-    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        match self.inner.shared.ports.store.side_scan(NS, &[], ENGINE_ROWS).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(%error, "the engine's state cannot be read");
-                Vec::new()
-            }
-        }
+    async fn saved(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.inner.shared.ports.store.side_scan(NS, &[], ENGINE_ROWS).await
     }
 }

@@ -3,7 +3,8 @@
 //! Jobs are planned, as they come, into the open group, in memory against node states. The group becomes one transaction
 //! and is answered once that is durable; while it is being written, the next one is planned on top of it. When a transaction
 //! fails, every group planned on top of it fails with it and the states are loaded afresh; when another process got in
-//! between (`Conflict`), their jobs are planned again.
+//! between (`Conflict`), their jobs are planned again. (For now the command line lets only one process have a data folder: caches of
+//! states and rendered nodes are not told of another's writes yet.)
 
 mod commit;
 mod deferred;
@@ -12,6 +13,7 @@ mod join;
 mod local;
 mod run;
 mod session;
+mod staged;
 mod states;
 
 use bytes::Bytes;

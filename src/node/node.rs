@@ -215,29 +215,33 @@ impl Node {
     /// # Errors
     /// When the store or the network fails.
     pub async fn durability(&self, commit: CommitId) -> Result<Option<Durability>, Error> {
-        if let Some(replicator) = self.inner.replicator.get()
-            && let Some(durability) = replicator.outstanding(commit).await?
-        {
-            return Ok(Some(durability));
-        }
-        let stored = self.store().commits(&[commit]).await?;
-        if stored.is_empty() {
+        if self.store().commits(&[commit]).await?.is_empty() {
             return Ok(None);
         }
-        Ok(Some(match self.network_status().await? {
-            // Nothing outstanding is known: every member confirmed it, or reconciliation ended equal since.
-            Some(status) => {
-                Durability { durable: status.replicas, wanted: status.write_quorum, outstanding: Vec::new() }
-            }
-            None => alone(),
-        }))
+        let Some(replicator) = self.inner.replicator.get() else { return Ok(Some(alone())) };
+        if let Some(durability) = replicator.outstanding(commit).await? {
+            return Ok(Some(durability));
+        }
+        let status = replicator.status().await?;
+        Ok(Some(Durability { durable: status.replicas, wanted: status.write_quorum, outstanding: Vec::new() }))
     }
 
-    pub(crate) async fn wait_durable(&self, commit: Option<CommitId>, wait: Duration) -> Result<Durability, Error> {
+    /// How far a commit gets within `wait`; it is durable here already, so a network that does not answer makes it one
+    /// that is not acknowledged yet, never a failure.
+    pub(crate) async fn wait_durable(&self, commit: Option<CommitId>, wait: Duration) -> Durability {
         match (commit, self.inner.replicator.get()) {
-            (Some(commit), Some(replicator)) => Ok(replicator.durability(commit, wait).await?),
-            _ => Ok(alone()),
+            (Some(commit), Some(replicator)) => replicator.durability(commit, wait).await.unwrap_or_else(|error| {
+                tracing::warn!(%commit, %error, "the network did not say how far a commit got");
+                self.here_only()
+            }),
+            _ => alone(),
         }
+    }
+
+    /// The durability of what is on this disk and known to be on no other.
+    pub(crate) fn here_only(&self) -> Durability {
+        let wanted = self.inner.shared.identity.placement.write_quorum.max(2);
+        Durability { durable: 1, wanted, outstanding: Vec::new() }
     }
 }
 

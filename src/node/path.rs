@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rustdht_core::{Field, Soul, Value, ham};
+use rustdht_core::{Field, Soul, Space, Value, ham};
 use rustdht_graph::{FieldState, NodeState, Shown};
 
 use crate::{At, Error, Node, PathAnswer, RenderOptions, read};
@@ -58,6 +58,8 @@ impl Node {
             frontier = values
                 .iter()
                 .filter_map(|value| if let Value::Link(soul) = value { Some(soul.clone()) } else { None })
+                // A path that begins in the open must not lead into what is private to this gateway.
+                .filter(|linked| linked.space() != Space::Local || soul.space() == Space::Local)
                 .collect();
             if at + 1 == segments.len() {
                 answer.truncated |= values.len() > MAX_ANSWERS;

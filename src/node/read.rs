@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustdht_core::{
-    Field, Soul,
+    Field, Soul, Space,
     json::{self, Ints},
     ports::Loser,
 };
@@ -137,7 +137,9 @@ impl Node {
 
     /// Asks the members for a soul and joins what they hold. Whether anything came.
     async fn ask_members(&self, soul: &Soul) -> Result<bool, Error> {
-        let Some(replicator) = self.inner.replicator.get() else { return Ok(false) };
+        let Some(replicator) = self.inner.replicator.get().filter(|_| soul.space() != Space::Local) else {
+            return Ok(false);
+        };
         let envelopes = replicator.ask(soul).await?;
         if envelopes.is_empty() {
             return Ok(false);

@@ -85,6 +85,12 @@ impl Watcher {
     }
 
     async fn catch_up(&mut self) -> Result<Option<WatchEvent>, Error> {
+        let last = self.node.store().last_feed().await?;
+        if self.seen > last {
+            // The number is of another folder, or of a backup that was replaced.
+            self.seen = last;
+            return Ok(Some(WatchEvent::Lost { oldest: last + 1 }));
+        }
         let page = self.node.store().feed(self.seen, PAGE).await?;
         if page.oldest > self.seen + 1 {
             self.seen = page.oldest - 1;

@@ -1,9 +1,12 @@
 //! Writing: nodes, atomic commits, imports.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use rustdht_core::{Code, EntryId, Refusal, Slot};
+use rustdht_core::{Code, Entry, EntryId, Refusal, Slot};
 use rustdht_wire::{Place, Rules, limits::MAX_OPERATIONS};
 
 use crate::{
@@ -11,8 +14,8 @@ use crate::{
     merger::{Answer, Foreign, Request},
 };
 
-/// Ids whose slots one door commit may have to look up.
-const KILLS_CHECKED: usize = 65_536;
+/// Killed ids looked up at a time.
+const KILLS_AT_A_TIME: usize = 1024;
 
 fn unexpected<T>() -> Result<T, Error> {
     // Only a node that is stopping answers a job with something else.
@@ -28,7 +31,7 @@ impl Node {
         let wait = write.wait;
         match self.inner.submit(Request::Write(Box::new(write))).await? {
             Answer::Written(written) => {
-                let durability = self.wait_durable(written.commits.last().copied(), wait).await?;
+                let durability = self.wait_durable(written.commits.last().copied(), wait).await;
                 Ok(NodeWritten { node: written.node, commits: written.commits, stamp: written.stamp, durability })
             }
             _ => unexpected(),
@@ -50,7 +53,7 @@ impl Node {
         }
         match self.inner.submit(Request::Ops(ops)).await? {
             Answer::Joined(joined) => {
-                let durability = self.wait_durable(joined.commit, wait).await?;
+                let durability = self.wait_durable(joined.commit, wait).await;
                 Ok(Committed { commit: joined.commit, stamp: joined.stamp, results: joined.results, durability })
             }
             _ => unexpected(),
@@ -87,9 +90,9 @@ impl Node {
             };
             results.push(OpResult { index, outcome, id: Some(id) });
         }
-        let fresh =
-            results.iter().any(|result| result.outcome == Outcome::Taken || result.outcome == Outcome::Historical);
-        let durability = self.wait_durable(fresh.then_some(commit), wait).await?;
+        // A replay asks again how far the commit got; one that waits for its time is on this disk only.
+        let deferred = results.iter().any(|result| matches!(result.outcome, Outcome::Deferred { .. }));
+        let durability = if deferred { self.here_only() } else { self.wait_durable(Some(commit), wait).await };
         Ok(Committed { commit: Some(commit), stamp, results, durability })
     }
 
@@ -99,17 +102,14 @@ impl Node {
         let killers: Vec<_> =
             verified.entries.iter().filter_map(|(index, entry)| Some((*index, entry.as_ref().ok()?))).collect();
         let named: Vec<EntryId> = killers.iter().flat_map(|(_, entry)| entry.kills.iter().copied()).collect();
-        if named.is_empty() {
-            return Ok(());
+        let mut held: HashMap<EntryId, Entry> = HashMap::new();
+        for named in named.chunks(KILLS_AT_A_TIME) {
+            let records: Vec<_> = named.iter().map(|id| id.record_id(key)).collect();
+            held.extend(self.store().by_record(&records).await?.into_iter().map(|entry| (entry.id, entry)));
         }
-        if named.len() > KILLS_CHECKED {
-            return Err(Refusal::new(Code::TooLarge, "a commit kills at most 65,536 ids").into());
-        }
-        let records: Vec<_> = named.iter().map(|id| id.record_id(key)).collect();
-        let held = self.store().by_record(&records).await?;
         for (index, killer) in killers {
             for (at, id) in killer.kills.iter().enumerate() {
-                let wrong = held.iter().filter(|entry| entry.id == *id).any(|entry| {
+                let wrong = held.get(id).is_some_and(|entry| {
                     matches!(entry.slot, Slot::Explicit(_)) || entry.soul != killer.soul || entry.field != killer.field
                 });
                 if wrong {

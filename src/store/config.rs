@@ -43,7 +43,7 @@ impl Config {
         Self {
             path: path.into(),
             writer_cache_bytes: 32 * MIB,
-            reader_cache_bytes: 8 * MIB,
+            reader_cache_bytes: MIB,
             readers: 3,
             queued_batches: 1024,
             group_batches: 256,

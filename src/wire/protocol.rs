@@ -81,7 +81,7 @@ impl Protocol {
     pub const fn max_response_bytes(self) -> usize {
         match self {
             Self::Hello => MAX_HELLO_BYTES,
-            Self::Put => MAX_PUT_ENVELOPES * 512,
+            Self::Put => MAX_PUT_ENVELOPES * (2 * MAX_REASON_BYTES + 64),
             Self::Get => MAX_GET_BYTES + OVERHEAD_BYTES,
             Self::Sync => MAX_SYNC_BYTES,
             Self::Fetch => MAX_FETCH_BYTES + OVERHEAD_BYTES,

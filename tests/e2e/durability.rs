@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, signal};
 
 const WRITERS: usize = 64;
 
@@ -60,11 +60,8 @@ async fn nothing_is_missing(gateway: &Gateway, acknowledged: &[(String, u64)]) {
 async fn kill_9_loses_nothing_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), &[]);
-    let pid = gateway.child.id().to_string();
-    let acknowledged = write_until_the_end(&gateway, move || {
-        std::process::Command::new("kill").args(["-KILL", &pid]).status().unwrap();
-    })
-    .await;
+    let pid = gateway.child.id();
+    let acknowledged = write_until_the_end(&gateway, move || signal("KILL", pid)).await;
     gateway.kill();
     let gateway = Gateway::start(folder.path(), &[]);
     nothing_is_missing(&gateway, &acknowledged).await;
@@ -74,11 +71,8 @@ async fn kill_9_loses_nothing_acknowledged() {
 async fn sigterm_loses_nothing_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let mut gateway = Gateway::start(folder.path(), &[]);
-    let pid = gateway.child.id().to_string();
-    let acknowledged = write_until_the_end(&gateway, move || {
-        std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-    })
-    .await;
+    let pid = gateway.child.id();
+    let acknowledged = write_until_the_end(&gateway, move || signal("TERM", pid)).await;
     let status = gateway.child.wait().unwrap();
     assert!(status.success(), "{status}");
     let gateway = Gateway::start(folder.path(), &[]);

@@ -31,7 +31,8 @@ pub(crate) fn client() -> Client {
     PROVIDER.call_once(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
-    Client::builder().build().unwrap()
+    // Plain HTTP on loopback: no proxy can reach it, and no certificates are needed.
+    Client::builder().no_proxy().tls_certs_only([]).build().unwrap()
 }
 
 impl Gateway {
@@ -114,8 +115,7 @@ impl Gateway {
 
     /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> std::process::ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        signal("TERM", self.child.id());
         self.child.wait().unwrap()
     }
 
@@ -131,6 +131,11 @@ impl Drop for Gateway {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a signal. The shell's own `kill`: not every system has one in its path.
+pub(crate) fn signal(name: &str, pid: u32) {
+    assert!(Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().unwrap().success());
 }
 
 /// Runs the binary to its end.

@@ -1,6 +1,8 @@
 //! The one end-to-end test binary: the built `rustdht` as its users run it, on loopback and in temporary folders, and
 //! the checks of the house itself.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod architecture;
 mod bad_input;
 mod blobs;

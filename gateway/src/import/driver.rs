@@ -25,8 +25,7 @@ use super::{
     prefix::Prefix,
 };
 use crate::{
-    State,
-    codes::HttpCode,
+    State, body,
     limits::{BATCH_BYTES, BATCH_NODES, MAX_BATCHES_IN_FLIGHT, MAX_LINE_BYTES, PROGRESS_EVERY},
     problem::Problem,
     schema::{Done, ImportLine, LineError, Progress},
@@ -98,7 +97,7 @@ impl Driver {
         body: impl Stream<Item = Result<Bytes, std::io::Error>> + Send,
         from: u64,
     ) -> Result<(), Stopped> {
-        let mut body = std::pin::pin!(body);
+        let mut pieces = std::pin::pin!(body);
         let mut lines = Lines::default();
         let mut batch = Batch::default();
         let stopping = self.state.stopping().clone();
@@ -118,13 +117,11 @@ impl Driver {
                     self.tell().await?;
                     continue;
                 }
-                piece = body.next() => piece,
+                piece = pieces.next() => piece,
             };
             match piece {
                 Some(Ok(piece)) => lines.push(&piece),
-                Some(Err(error)) => {
-                    break Err(Problem::new(HttpCode::BodyIncomplete, format!("the body ended early: {error}")));
-                }
+                Some(Err(error)) => break Err(body::broken(&error)),
                 None => break Ok(()),
             }
             while let Some(line) = lines.next() {

@@ -11,7 +11,7 @@ use rustdht_node::{PathAnswer, RenderOptions};
 use super::target;
 use crate::{
     State,
-    auth::Owner,
+    auth::Reader,
     problem::Problem,
     query::{self, RenderQuery},
     schema,
@@ -33,8 +33,13 @@ use crate::{
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn follow_path(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(super) async fn follow_path(
+    Shared(state): Shared<State>,
+    reader: Reader,
+    request: Request,
+) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
+    reader.may_read(&soul)?;
     let segments = target::segments(request.uri())?;
     let render = query::parse::<RenderQuery>(request.uri())?.options();
     let answer = state.node().path(&soul, &segments, render).await?.ok_or_else(|| {

@@ -8,7 +8,7 @@ async fn strangers_read_public_nodes_and_files_only() {
     app.patch("a", r#"{"x":1}"#).await;
     let cid = app.send(Method::POST, "/api/v1/blobs", &[], "x").await.json()["cid"].as_str().unwrap().to_owned();
     for path in
-        ["/api/v1/nodes/a", "/api/v1/node?soul=a", &format!("/ipfs/{cid}"), "/healthz", "/openapi.json", "/docs"]
+        ["/api/v1/nodes/a", "/api/v1/node?soul=a", "/api/v1/nodes/a/path/x", &format!("/ipfs/{cid}"), "/healthz", "/openapi.json", "/docs"]
     {
         assert_eq!(app.send_far(Method::GET, path, &[]).await.status, 200, "{path}");
     }
@@ -18,7 +18,7 @@ async fn strangers_read_public_nodes_and_files_only() {
     for path in [
         "/api/v1/nodes/_%2Fsecret",
         "/api/v1/nodes/%5Ehttps:%2F%2Fa.example%2F",
-        "/api/v1/nodes/a/path/x",
+        "/api/v1/nodes/_%2Fsecret/path/x",
         "/api/v1/export",
         "/api/v1/watch",
         "/api/v1/peers",
@@ -62,6 +62,16 @@ async fn a_page_of_another_origin_changes_nothing() {
     let rebound = [(header::HOST, "evil.example:8480")];
     let answer = app.send_from("127.0.0.1:5000", Method::PATCH, "/api/v1/nodes/a", &rebound, "{}").await;
     assert_eq!(answer.problem(), (401, "unauthenticated".into()));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_loopback_reads_no_metrics() {
+    let public_url = Some("https://node.example".into());
+    let app = App::with(Config { owner_token: Some(Secret::new(TOKEN)), public_url, ..Config::default() }).await;
+    assert_eq!(app.get("/metrics").await.problem(), (401, "unauthenticated".into()));
+    let token = format!("Bearer {TOKEN}");
+    let with = app.send(Method::GET, "/metrics", &[(header::AUTHORIZATION, &token)], Body::empty()).await;
+    assert_eq!(with.problem(), (404, "not_found".into()), "this test records none");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub(crate) struct Event {
     pub name: String,
     /// The number to resume from.
     pub id: Option<String>,
-    /// Its data lines, joined.
+    /// Its data lines, joined; empty when a block only told an id.
     pub data: String,
 }
 
@@ -46,7 +46,8 @@ impl Events {
         if line.is_empty() {
             self.bytes = 0;
             let event = std::mem::take(&mut self.event);
-            return std::mem::take(&mut self.has_data).then_some(event);
+            // By the specification a block without data is no event, yet its id counts: the gateway's first block is one.
+            return (std::mem::take(&mut self.has_data) || event.id.is_some()).then_some(event);
         }
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     const STREAM: &str =
-        ": hi\n\nevent: change\nid: 7\ndata: {\"soul\":\"ä\"}\n\nretry: 3\ndata:a\r\ndata: b\r\n\r\nevent: lost\n\n";
+        ": hi\nid: 6\n\nevent: change\nid: 7\ndata: {\"soul\":\"ä\"}\n\nretry: 3\ndata:a\r\ndata: b\r\n\r\nevent: lost\n\n";
 
     fn read(piece: usize) -> Vec<Event> {
         let mut events = Events::default();
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(
             whole,
             [
+                Event { id: Some("6".into()), ..Event::default() },
                 Event { name: "change".into(), id: Some("7".into()), data: "{\"soul\":\"ä\"}".into() },
                 Event { name: String::new(), id: None, data: "a\nb".into() },
             ]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     args::Global,
     config::{self, Loaded, Sources},
+    exit::{Exit, coded},
     serve::validate,
 };
 
@@ -31,6 +32,9 @@ impl Files {
     /// Loads the configuration with further flags on top.
     pub(crate) fn load(&self, mut flags: Vec<(&'static str, Value)>) -> anyhow::Result<Loaded> {
         if let Some(dir) = &self.data_dir {
+            let dir = dir
+                .to_str()
+                .ok_or_else(|| coded(Exit::Usage, format!("--data-dir {} is not UTF-8", dir.display())))?;
             flags.push(("data_dir", json!(dir)));
         }
         config::load(&Sources::new(self.config.clone(), flags))
@@ -79,4 +83,18 @@ pub(crate) fn run(global: &Global, arguments: Arguments) -> anyhow::Result<()> {
         }
     }
     output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_no_text_is_a_usage_error() {
+        let data_dir = Some(std::ffi::OsString::from_vec(vec![b'd', 0xff]).into());
+        let error = Files { data_dir, ..Files::default() }.load(Vec::new()).unwrap_err();
+        assert_eq!(crate::exit::of(&error), Exit::Usage);
+    }
 }

@@ -14,9 +14,13 @@ pub(crate) struct Arguments {}
 
 pub(crate) async fn run(global: &Global) -> anyhow::Result<()> {
     // Without the token: readiness is for everybody, and a probe must not fail over a file.
-    let client = Client::new(global.api(), None)?;
-    match client.text(client.request(Method::GET, "/readyz")).await {
+    match ask(global.api()).await {
         Ok(answer) => global.output().line(if global.json { answer.trim() } else { "ready" }),
         Err(error) => Err(coded(Exit::Failure, format!("not ready: {error:#}"))),
     }
+}
+
+async fn ask(api: &str) -> anyhow::Result<String> {
+    let client = Client::new(api, None)?;
+    client.text(client.request(Method::GET, "/readyz")).await
 }

@@ -76,6 +76,7 @@ async fn follow(
     while let Some(bytes) = answer.chunk().await.map_err(|error| client.unreachable(&error))? {
         for event in events.feed(&bytes)? {
             match event.name.as_str() {
+                _ if event.data.is_empty() => {}
                 "lost" => output.say("changes were lost: the gateway no longer keeps what happened since the last one"),
                 _ if output.json => output.line(&event.data)?,
                 _ => output.line(sentence(&event.data))?,

@@ -1,9 +1,9 @@
 //! The data folder: private, writable, used by one process.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{ErrorKind, Read as _, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -41,6 +41,11 @@ impl DataDir {
         };
         let meta = std::fs::metadata(path).with_context(|| format!("cannot look at the data folder {shown}"))?;
         anyhow::ensure!(meta.is_dir(), "the data folder {shown} is a file; name another with --data-dir");
+        // A folder that was there before, such as a mounted volume, is often open to everybody; keys will lie in it.
+        if meta.mode() & 0o077 != 0 {
+            std::fs::set_permissions(path, Permissions::from_mode(0o700))
+                .map_err(|error| not_writable(path, &error))?;
+        }
         let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -119,6 +124,16 @@ mod tests {
         assert!(text.contains("another gateway") && text.contains(&std::process::id().to_string()), "{text}");
         drop(first);
         assert!(!DataDir::open(&path).unwrap().created);
+    }
+
+    #[test]
+    fn a_folder_that_was_there_becomes_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        assert!(!DataDir::open(&path).unwrap().created);
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 
+use super::StoreError;
 use crate::{CommitId, RecordId, Refusal, Soul};
 
 /// A replica: the public key behind its PeerId belongs to one database.
@@ -172,12 +173,12 @@ pub trait Ingest: Send + Sync {
     /// A block that is here.
     async fn block(&self, cid: &Cid) -> Option<Bytes>;
 
-    /// A page of the reconciliation index, as `GraphStore::index`.
-    async fn index(&self, after: i64, limit: u32) -> (Vec<IndexItem>, i64);
+    /// A page of the reconciliation index, as `GraphStore::index`; an empty page ends it.
+    async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError>;
 
     /// A durable row of the engine (replica records, addresses).
     async fn save(&self, key: Vec<u8>, value: Option<Vec<u8>>);
 
     /// The engine's durable rows.
-    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)>;
+    async fn saved(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
 }

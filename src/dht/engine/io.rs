@@ -19,6 +19,22 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallerId(pub u64);
 
+/// The time of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since any moment, by a clock that is never set: for intervals and deadlines.
+    pub steady_ms: u64,
+    /// Milliseconds since the epoch: for stamps, and for what outlives the process.
+    pub wall_ms: u64,
+}
+
+/// One clock for both, where nobody sets it.
+impl From<u64> for Now {
+    fn from(ms: u64) -> Self {
+        Self { steady_ms: ms, wall_ms: ms }
+    }
+}
+
 /// Something happened.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -95,7 +111,7 @@ pub enum Input {
         caller: CallerId,
         /// The commit.
         commit: CommitId,
-        /// When to answer at the latest.
+        /// When to answer at the latest, by the steady clock.
         deadline_ms: u64,
     },
     /// Somebody wants a soul from the others; answered by one `Found`.

@@ -18,8 +18,10 @@ pub(super) struct Chunk {
 }
 
 /// One reconciliation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Session {
+    /// What is older was settled when it began: only that is compared after the second exchange.
+    pub(super) settled_seconds: u32,
     /// Ids asked for or to be asked for that have not arrived.
     pub(super) wanted: BTreeSet<RecordId>,
     pub(super) chunks: VecDeque<Chunk>,
@@ -36,6 +38,23 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) fn new(settled_seconds: u32) -> Self {
+        Self {
+            settled_seconds,
+            wanted: BTreeSet::new(),
+            chunks: VecDeque::new(),
+            offers: VecDeque::new(),
+            next: None,
+            fetching: 0,
+            offering: 0,
+            rounds: 0,
+            restarts: 0,
+            fetched: 0,
+            offered: 0,
+            compared: None,
+        }
+    }
+
     /// Takes what a message showed.
     pub(super) fn found(&mut self, differences: Differences) {
         self.fetched += differences.need.len() as u64;

@@ -17,16 +17,28 @@ use super::{
 };
 use crate::{
     limits::{
-        MAX_SYNC_IDS, MAX_SYNC_JOBS, MAX_SYNC_RESTARTS, MAX_SYNC_ROUNDS, OFFER_BYTES, SYNC_INTERVAL_MS, SYNC_JITTER_MS,
-        SYNC_SETTLE_S, SYNC_SOON_MS, SYNC_YIELD_MS,
+        MARK_INTERVAL_MS, MAX_SYNC_IDS, MAX_SYNC_JOBS, MAX_SYNC_RESTARTS, MAX_SYNC_ROUNDS, OFFER_BYTES,
+        SYNC_INTERVAL_MS, SYNC_JITTER_MS, SYNC_SETTLE_S, SYNC_SOON_MS, SYNC_YIELD_MS,
     },
     reconcile,
 };
 
+/// Marks that are kept: those of the last minute.
+const MAX_MARKS: usize = 60;
+
+/// What the next delivery's number was at some time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    taken_ms: u64,
+    /// In the seconds of the index.
+    seconds: u32,
+    number: u64,
+}
+
 /// What an answer continues.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The peer's summary, against ours as it was; every delivery before `mark` was in ours.
+    /// The peer's summary, against ours as it was; it covers every delivery before `mark`.
     Compare { ours: Summary, mark: u64 },
     /// The peer's ranges.
     Ranges,
@@ -66,23 +78,45 @@ impl Engine {
     /// Begins with the cheap question whether both are equal. Over everything when something may have been lost, else
     /// without the last seconds, whose pushes may be under way.
     pub(super) fn begin_sync(&mut self, peer: &ReplicaId) {
-        let settled = Stamp::from_ms(self.now_ms).index_seconds().saturating_sub(SYNC_SETTLE_S);
+        let settled = Stamp::from_ms(self.wall_ms).index_seconds().saturating_sub(SYNC_SETTLE_S);
         let Some(link) = self.links.get_mut(peer) else { return };
         link.sessions += 1;
-        link.session = Some(Session::default());
+        link.session = Some(Session::new(settled));
         let below_seconds = link.equal.then_some(settled);
         self.compare(peer, below_seconds);
     }
 
     fn compare(&mut self, peer: &ReplicaId, below_seconds: Option<u32>) {
         let ours = self.summary(below_seconds);
-        let mark = self.deliveries.mark();
+        let mark = match below_seconds {
+            Some(seconds) => self.marked_before(seconds),
+            None => self.deliveries.mark(),
+        };
         if let Some(link) = self.links.get_mut(peer)
             && below_seconds.is_none()
         {
             link.dirty = false;
         }
         self.send_sync(peer, Step::Compare { ours, mark }, SyncMessage::Summary(ours));
+    }
+
+    /// Notes from time to time which commits were published by then.
+    pub(super) fn take_mark(&mut self) {
+        if self.marks.back().is_some_and(|last| self.now_ms < last.taken_ms + MARK_INTERVAL_MS) {
+            return;
+        }
+        let seconds = Stamp::from_ms(self.wall_ms).index_seconds();
+        self.marks.push_back(Mark { taken_ms: self.now_ms, seconds, number: self.deliveries.mark() });
+        if self.marks.len() > MAX_MARKS {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Every delivery with a lesser number is stamped well below these seconds: what is published is stamped with the
+    /// time of its publication or an earlier one, give or take the skew of a clock.
+    fn marked_before(&self, seconds: u32) -> u64 {
+        let old = |mark: &&Mark| mark.seconds.saturating_add(SYNC_SETTLE_S) < seconds;
+        self.marks.iter().filter(old).map(|mark| mark.number).max().unwrap_or(0)
     }
 
     fn send_sync(&mut self, peer: &ReplicaId, step: Step, message: SyncMessage) {
@@ -156,12 +190,14 @@ impl Engine {
         self.send_sync(peer, Step::Ranges, SyncMessage::Ranges(message.into()));
     }
 
-    /// Both sides hold the same.
+    /// Both sides hold the same. Under a steady load everything is hardly ever equal; but what had settled when the
+    /// exchange began is, and the exchange itself covered what was younger and nothing was lost since.
     fn found_equal(&mut self, peer: &ReplicaId, everything: bool, mark: u64) {
         let pause_ms = self.pause_ms(peer);
         let Some(link) = self.links.get_mut(peer) else { return };
         link.failures = 0;
-        link.equal |= everything && !link.dirty;
+        let exchanged = link.session.as_ref().is_some_and(|session| session.restarts > 0);
+        link.equal |= (everything || exchanged) && !link.dirty;
         link.sync_at_ms = self.now_ms + if link.equal { pause_ms } else { SYNC_SOON_MS };
         if let Some(session) = link.session.take() {
             self.out.push(Output::Note(Note::Equal {
@@ -171,10 +207,8 @@ impl Engine {
                 offered: session.offered,
             }));
         }
-        if everything {
-            for commit in self.deliveries.confirm_below(mark, peer) {
-                self.settle(&commit, false);
-            }
+        for commit in self.deliveries.confirm_below(mark, peer) {
+            self.settle(&commit, false);
         }
     }
 
@@ -240,6 +274,9 @@ impl Engine {
             session.offering += 1;
             offers.push(records);
         }
+        // Everything at first, which a quiet pair finds equal; what has settled when more keeps coming.
+        let below_seconds = (session.restarts > 1).then_some(session.settled_seconds);
+        let exhausted = session.rounds >= MAX_SYNC_ROUNDS;
         let settled = session.is_settled();
         let next = if settled { session.next.take() } else { None };
         for chunk in fetches {
@@ -252,8 +289,15 @@ impl Engine {
             self.out.push(Output::LoadRecords { token, records, max_bytes: OFFER_BYTES });
         }
         match next {
+            Some(_) if exhausted => {
+                if let Some(link) = self.links.get_mut(peer) {
+                    link.session = None;
+                    link.sync_at_ms = self.now_ms + SYNC_SOON_MS;
+                    self.out.push(Output::Note(Note::Unequal { replica: peer.clone() }));
+                }
+            }
             Some(message) => self.send_sync(peer, Step::Ranges, SyncMessage::Ranges(message.into())),
-            None if settled => self.compare(peer, None),
+            None if settled => self.compare(peer, below_seconds),
             None => {}
         }
     }

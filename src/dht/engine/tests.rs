@@ -9,7 +9,10 @@ use rustdht_wire::{
 };
 
 use super::*;
-use crate::limits::{ASK_DEADLINE_MS, MAX_QUEUED_COMMITS, MAX_SERVED, SYNC_SOON_MS};
+use crate::limits::{
+    ASK_DEADLINE_MS, MAX_QUEUED_COMMITS, MAX_SERVED, RETIRE_AFTER_MS, RETIRE_AFTER_START_MS, SAVE_SEEN_EVERY_MS,
+    SYNC_SOON_MS,
+};
 
 const NET: NetId = NetId([3; 32]);
 const NOW_MS: u64 = 1_767_225_600_000;
@@ -278,6 +281,8 @@ fn a_restart_remembers_the_members() {
     let config = EngineConfig { net: NET, placement: Placement::default(), record: signed(1) };
     let mut second = Engine::new(&config, Index::new(), &rows);
     assert_eq!((second.replicas(), second.reachable(), second.write_quorum()), (2, 1, 2));
+    let before = second.outstanding(&commit(7).0).unwrap();
+    assert_eq!((before.durable, before.outstanding), (1, vec![id(2)]), "what was before the stop is not confirmed");
     publish(&mut second, 0..1);
     let input = Input::Await { caller: CallerId(1), commit: commit(0).0, deadline_ms: NOW_MS + 500 };
     let outputs = second.handle(input, NOW_MS);
@@ -333,4 +338,108 @@ fn a_fetch_answered_in_part_is_asked_again_for_the_rest_only() {
     let response = Response::Fetch { envelopes: vec![], missing: vec![] };
     let (_, request) = sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
     assert!(matches!(request, Request::Sync(SyncMessage::Summary(Summary { count: 1, .. }))), "{request:?}");
+}
+
+fn saves(outputs: &[Output]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let save = |output: &Output| match output {
+        Output::Save { key, value: Some(value) } => Some((key.clone(), value.clone())),
+        _ => None,
+    };
+    outputs.iter().filter_map(save).collect()
+}
+
+#[test]
+fn who_is_connected_is_seen_and_nobody_is_retired_soon_after_a_start() {
+    let mut first = engine(&[]);
+    let mut rows = saves(&connect(&mut first, 2));
+    rows.extend(saves(&connect(&mut first, 3)));
+    assert_eq!(saves(&first.handle(Input::Tick, NOW_MS + SAVE_SEEN_EVERY_MS - 1)), []);
+    assert_eq!(saves(&first.handle(Input::Tick, NOW_MS + SAVE_SEEN_EVERY_MS)).len(), 2, "hourly");
+    let config = EngineConfig { net: NET, placement: Placement::default(), record: signed(1) };
+    let mut second = Engine::new(&config, Index::new(), &rows);
+    let start_ms = NOW_MS + 2 * RETIRE_AFTER_MS;
+    second.handle(Input::Tick, start_ms);
+    second.handle(Input::Connected { replica: id(2), records: vec![] }, start_ms + 1);
+    second.handle(Input::Tick, start_ms + RETIRE_AFTER_START_MS - 1);
+    assert_eq!((second.replicas(), second.is_alone()), (3, false));
+    second.handle(Input::Tick, start_ms + RETIRE_AFTER_START_MS);
+    assert_eq!((second.replicas(), second.is_alone()), (2, false), "the one that came back counts");
+    let retired: Vec<ReplicaId> = second.peers().into_iter().filter(|peer| peer.retired).map(|peer| peer.id).collect();
+    assert_eq!(retired, [id(3)]);
+    // Seven days on a connection are seven days of being seen.
+    second.handle(Input::Tick, start_ms + 2 * RETIRE_AFTER_MS);
+    assert_eq!(second.replicas(), 2);
+}
+
+#[test]
+fn alone_is_who_never_knew_another_or_has_waited_for_them() {
+    let mut engine = engine(&[]);
+    assert!(engine.is_alone());
+    connect(&mut engine, 2);
+    engine.handle(Input::Disconnected { replica: id(2) }, NOW_MS);
+    assert!(!engine.is_alone());
+    engine.handle(Input::Tick, NOW_MS + RETIRE_AFTER_MS);
+    assert!(engine.is_alone());
+    let key = SigningKey::from_seed(&[1; 32]);
+    let replica = peer_id_text(&key.public());
+    let record = ReplicaRecord { net: NET, replica, key: key.public(), role: Role::Client, stamp: Stamp(1) };
+    let config = EngineConfig { net: NET, placement: Placement::default(), record: record.sign(&key).unwrap() };
+    let mut client = Engine::new(&config, Index::new(), &[]);
+    connect(&mut client, 2);
+    assert_eq!((client.replicas(), client.is_alone()), (1, false), "the one that counts is another one");
+}
+
+#[test]
+fn a_wall_clock_that_steps_moves_no_interval() {
+    let mut engine = engine(&[2]);
+    publish(&mut engine, 0..1);
+    let hour_ms = 3_600_000;
+    let at = |steady_ms: u64, wall_ms: u64| Now { steady_ms: NOW_MS + steady_ms, wall_ms };
+    let input = Input::Await { caller: CallerId(1), commit: commit(0).0, deadline_ms: NOW_MS + 500 };
+    assert_eq!(engine.handle(input, at(0, NOW_MS)), []);
+    let answered = |outputs: &[Output]| outputs.iter().any(|output| matches!(output, Output::Durable { .. }));
+    assert!(!answered(&engine.handle(Input::Tick, at(100, NOW_MS + hour_ms))));
+    assert!(!answered(&engine.handle(Input::Tick, at(499, NOW_MS))));
+    assert!(answered(&engine.handle(Input::Tick, at(500, NOW_MS - hour_ms))));
+    assert_eq!(engine.peers()[0].seen_ms, NOW_MS - hour_ms);
+}
+
+/// The engine of replica 1 in a reconciliation with a peer, and the token of its first comparison.
+fn reconciling() -> (Engine, Token) {
+    let mut engine = engine(&[]);
+    let other = (2..40).find(|seed| id(*seed) > id(1)).unwrap();
+    let sent = sync_sent(&connect(&mut engine, other));
+    (engine, sent.0)
+}
+
+fn sync_sent(outputs: &[Output]) -> (Token, SyncMessage) {
+    let send = |output: &Output| match output {
+        Output::Send { token, request: Request::Sync(message), .. } => Some((*token, message.clone())),
+        _ => None,
+    };
+    outputs.iter().find_map(send).unwrap_or_else(|| panic!("{outputs:?}"))
+}
+
+#[test]
+fn a_pair_under_load_becomes_equal_again() {
+    let (mut engine, mut token) = reconciling();
+    let nothing = Index::new();
+    // Whenever both are compared, the peer has one more that is under way.
+    for count in 1..3 {
+        let theirs = Summary { below_seconds: None, count, sum: [count as u8; 32] };
+        let response = Response::Sync(SyncMessage::Summary(theirs));
+        let (ranges, message) = sync_sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
+        let SyncMessage::Ranges(message) = message else { panic!("ranges") };
+        let answer = crate::reconcile::respond(&nothing, &message, 65_536).unwrap();
+        let response = Response::Sync(SyncMessage::Ranges(answer.into()));
+        let (next, message) = sync_sent(&engine.handle(Input::Answer { token: ranges, response }, NOW_MS));
+        let SyncMessage::Summary(ours) = message else { panic!("a summary") };
+        assert_eq!(ours.below_seconds.is_some(), count == 2, "what has settled, after the second exchange");
+        token = next;
+        if count == 2 {
+            let response = Response::Sync(SyncMessage::Summary(ours));
+            engine.handle(Input::Answer { token, response }, NOW_MS);
+        }
+    }
+    assert!(engine.peers()[0].in_sync);
 }

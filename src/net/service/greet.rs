@@ -9,7 +9,7 @@ use rustdht_wire::protocol::{
 use super::{Running, Sent};
 use crate::{
     addresses::is_loopback,
-    limits::{BAN_MS, MAX_SHUNNED},
+    limits::{BAN_MS, HELLO_TIMEOUT_MS, MAX_SHUNNED},
     metrics,
 };
 
@@ -19,7 +19,8 @@ impl Running {
         let nonce: [u8; 32] = self.random();
         let incarnation = self.incarnation;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
-        if session.is_member() || session.opened.is_some() {
+        // A second greeting would void the challenge that the first one's proof answers.
+        if session.is_member() || session.opened.is_some() || session.proven {
             return;
         }
         session.opened = Some(nonce);
@@ -94,8 +95,9 @@ impl Running {
                     self.ban(peer, "network_key");
                     return;
                 }
-                session.proven = true;
                 self.incarnated(peer, incarnation, connection);
+                let Some(session) = self.sessions.get_mut(&peer) else { return };
+                session.proven = true;
                 let proof = self.secret.prove(&peer, &nonce, &ours);
                 let members = self.members();
                 self.send_hello(peer, Greeting::Prove { proof, members });
@@ -136,6 +138,7 @@ impl Running {
 
     /// A new incarnation means that the process at the other end is another one: what is open from before is dead.
     fn incarnated(&mut self, peer: PeerId, incarnation: [u8; 8], connection: ConnectionId) {
+        let deadline_ms = self.now_ms() + HELLO_TIMEOUT_MS;
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let restarted = session.incarnation.replace(incarnation).is_some_and(|before| before != incarnation);
         if !restarted {
@@ -145,10 +148,13 @@ impl Running {
         session.proven = false;
         session.satisfied = false;
         session.opened = None;
+        session.deadline_ms = deadline_ms;
         let dead: Vec<ConnectionId> = session.connections.iter().copied().filter(|id| *id != connection).collect();
         dead.into_iter().for_each(|id| {
             self.swarm.close_connection(id);
         });
+        self.inbound.retain(|_, inbound| inbound.peer != peer);
+        self.early.retain(|(from, ..)| *from != peer);
         if was_member {
             self.feed(Input::Disconnected { replica: Self::replica(&peer) });
         }
@@ -157,6 +163,10 @@ impl Running {
     /// Both sides are satisfied.
     fn joined(&mut self, peer: PeerId) {
         tracing::info!(%peer, "a member is connected");
+        let found = self.sessions.get_mut(&peer).map(|session| std::mem::take(&mut session.addresses));
+        found.into_iter().flatten().for_each(|address| {
+            self.addresses.add(peer, address);
+        });
         self.addresses.connected(&peer);
         self.swarm.behaviour_mut().admit(&peer);
         self.remember(&peer);

@@ -70,7 +70,12 @@ impl Running {
         session.remote |= !is_loopback(endpoint.get_remote_address());
         self.addresses.connected(&peer);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
-            self.addresses.worked(peer, address);
+            // One that was only discovered shows by hello whether it belongs into the book.
+            if self.addresses.of(&peer).is_empty() {
+                session.keep_address(address.clone());
+            } else {
+                self.addresses.worked(peer, address);
+            }
             self.open(peer);
         }
     }
@@ -122,15 +127,19 @@ impl Running {
             self.turn_away(peer, "another_network");
             return;
         }
-        let Some(session) = self.sessions.get(&peer) else { return };
-        let (remote, member) = (session.remote, session.is_member());
+        let Some(session) = self.sessions.get_mut(&peer) else { return };
         let mut news = false;
         for address in info.listen_addrs.iter().take(MAX_MEMBER_ADDRESSES) {
-            if !(remote && is_loopback(address)) {
+            if session.remote && is_loopback(address) {
+                continue;
+            }
+            if session.is_member() {
                 news |= self.addresses.add(peer, address.clone());
+            } else {
+                session.keep_address(address.clone());
             }
         }
-        if news && member {
+        if news {
             self.remember(&peer);
         }
     }

@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use rustdht_core::ports::{Applied, Batch, FeedRow, Published, Replicator, StoreError};
+use rustdht_core::{
+    CommitId, Entry,
+    ports::{Applied, Batch, FeedRow, Published, Replicator, StoreError},
+};
 use rustdht_graph::Rules;
 use tokio::sync::{broadcast, mpsc};
 
@@ -44,14 +47,8 @@ impl Committer {
         let erases = std::mem::take(&mut group.erases);
         let (mut batch, published) = group.finish(self.seen_feed);
         let changes = batch.changes.clone();
-        let applied = if empty {
-            Ok(Applied::Done { feed: self.seen_feed })
-        } else {
-            match self.forget(&mut batch, &erases).await {
-                Ok(()) => self.shared.ports.store.apply(batch).await,
-                Err(error) => Err(error),
-            }
-        };
+        let applied =
+            if empty { Ok(Applied::Done { feed: self.seen_feed }) } else { self.write(&mut batch, &erases).await };
         match applied {
             Ok(Applied::Done { feed }) => {
                 self.seen_feed = feed;
@@ -81,8 +78,30 @@ impl Committer {
         }
     }
 
+    async fn write(&self, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<Applied, StoreError> {
+        self.forget(batch, erases).await?;
+        self.complete(batch).await?;
+        self.shared.ports.store.apply(std::mem::take(batch)).await
+    }
+
+    /// Commits that came in part are united with what is stored of them. Here, where one group follows another: two
+    /// parts that come at the same time must not replace each other.
+    async fn complete(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let partial = batch.commits.iter().filter(|commit| commit.leaves.is_empty() && !commit.proofs.is_empty());
+        let ids: Vec<CommitId> = partial.map(|commit| commit.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for known in self.shared.ports.store.commits(&ids).await? {
+            if let Some(commit) = batch.commits.iter_mut().find(|commit| commit.id == known.id) {
+                *commit = Arc::new(rustdht_wire::merge_proofs(&known, commit));
+            }
+        }
+        Ok(())
+    }
+
     /// Erases reach what only history still holds.
-    async fn forget(&self, batch: &mut Batch, erases: &[Arc<rustdht_core::Entry>]) -> Result<(), StoreError> {
+    async fn forget(&self, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<(), StoreError> {
         for eraser in erases {
             let rules = Rules::of(&eraser.soul);
             let history = self.shared.ports.store.history(&eraser.soul, &eraser.field, HISTORY_PAGE).await?;
@@ -118,7 +137,7 @@ impl Committer {
 
     async fn retry(&self, group: Group) {
         let jobs: Vec<Job> = group.answers.into_iter().map(|(job, _)| job).collect();
-        // The merger takes these before anything else; it is gone only when the node stops.
+        // An error means that the merger is gone: the node stops.
         let _ = self.again.send(jobs).await;
     }
 

@@ -9,23 +9,35 @@ use rustdht_wire::{Header, Place, Rules};
 use super::Foreign;
 use crate::{Config, Error, Ports};
 
-/// Namespace of the rows: key = due time in milliseconds, big-endian, and the commit id; value = the envelope.
+/// Namespace of the rows: key = due time in milliseconds, big-endian, the commit id, and the first bytes of the
+/// envelope's BLAKE3; value = one byte for the origin (1: a door of this gateway), and the envelope.
 pub(crate) const NS: &str = "deferred";
-const PAGE: u32 = 1024;
+/// Rows looked at for due commits at a time.
+const PAGE: u32 = 256;
 
-/// When a commit is due, and which it is.
-pub(crate) type Key = (u64, CommitId);
+/// When an envelope is due, of which commit it is, and which part: two envelopes of one commit may hold different
+/// operations of it.
+pub(crate) type Key = (u64, CommitId, [u8; 8]);
+
+/// What one author, or all together, keep waiting.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    commits: usize,
+    bytes: usize,
+}
 
 #[derive(Debug)]
 pub(super) struct Deferred {
-    waiting: BTreeMap<Key, PublicKey>,
-    by_author: HashMap<PublicKey, usize>,
+    waiting: BTreeMap<Key, (PublicKey, usize)>,
+    by_author: HashMap<PublicKey, Load>,
+    bytes: usize,
     per_author: usize,
     total: usize,
+    max_bytes: usize,
 }
 
 fn row_key(key: &Key) -> Vec<u8> {
-    [&key.0.to_be_bytes()[..], &key.1.0].concat()
+    [&key.0.to_be_bytes()[..], &key.1.0, &key.2].concat()
 }
 
 impl Deferred {
@@ -34,8 +46,10 @@ impl Deferred {
         let mut deferred = Self {
             waiting: BTreeMap::new(),
             by_author: HashMap::new(),
+            bytes: 0,
             per_author: config.deferred_per_author,
             total: config.deferred_total,
+            max_bytes: config.deferred_bytes,
         };
         deferred.reload(ports).await?;
         Ok(deferred)
@@ -45,19 +59,32 @@ impl Deferred {
     pub(super) async fn reload(&mut self, ports: &Ports) -> Result<(), Error> {
         self.waiting.clear();
         self.by_author.clear();
+        self.bytes = 0;
         let limit = u32::try_from(self.total).unwrap_or(u32::MAX).saturating_add(PAGE);
-        for (key, envelope) in ports.store.side_scan(NS, &[], limit).await? {
-            if let (Some(key), Ok(header)) = (read_key(&key), envelope_header(&envelope)) {
-                self.note(key, header.author);
+        for (key, value) in ports.store.side_scan(NS, &[], limit).await? {
+            if let (Some(key), Some((_, envelope))) = (read_key(&key), value.split_first())
+                && let Ok(header) = envelope_header(envelope)
+            {
+                self.note(key, header.author, envelope.len());
             }
         }
         Ok(())
     }
 
-    fn note(&mut self, key: Key, author: PublicKey) {
-        if self.waiting.insert(key, author).is_none() {
-            *self.by_author.entry(author).or_default() += 1;
+    fn note(&mut self, key: Key, author: PublicKey, bytes: usize) {
+        if self.waiting.insert(key, (author, bytes)).is_none() {
+            let load = self.by_author.entry(author).or_default();
+            load.commits += 1;
+            load.bytes += bytes;
+            self.bytes += bytes;
         }
+    }
+
+    fn has_room(&self, author: &PublicKey, bytes: usize) -> bool {
+        let own = self.by_author.get(author).copied().unwrap_or_default();
+        let all = self.waiting.len() < self.total && self.bytes + bytes <= self.max_bytes;
+        // One author gets an eighth of the room at most.
+        all && own.commits < self.per_author && own.bytes + bytes <= self.max_bytes / 8
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,30 +93,31 @@ impl Deferred {
 
     /// Keeps a commit until its time: the row to be written, or `None` when it waits already.
     pub(super) fn keep(&mut self, until_ms: u64, foreign: &Foreign) -> Result<Option<SideRow>, Refusal> {
-        let key = (until_ms, foreign.verified.commit.id);
+        let mut part = [0; 8];
+        part.copy_from_slice(&blake3::hash(&foreign.envelope).as_bytes()[..8]);
+        let key = (until_ms, foreign.verified.commit.id, part);
         if self.waiting.contains_key(&key) {
             return Ok(None);
         }
         let author = foreign.verified.header.author;
-        if self.waiting.len() >= self.total
-            || self.by_author.get(&author).is_some_and(|count| *count >= self.per_author)
-        {
-            return Err(Refusal::new(
-                Code::TooEarly,
-                "too many commits wait for their time; send it again when it is due",
-            ));
+        if !self.has_room(&author, foreign.envelope.len()) {
+            let detail = "too many commits wait for their time; send it again when it is due";
+            return Err(Refusal::new(Code::TooEarly, detail));
         }
-        self.note(key, author);
-        Ok(Some(SideRow { ns: NS, key: row_key(&key), value: Some(foreign.envelope.to_vec()), insert_only: false }))
+        self.note(key, author, foreign.envelope.len());
+        let value = [&[u8::from(foreign.door)], &*foreign.envelope].concat();
+        Ok(Some(SideRow { ns: NS, key: row_key(&key), value: Some(value), insert_only: false }))
     }
 
     /// Takes note that a commit is joined: the row's removal.
     pub(super) fn done(&mut self, key: &Key) -> SideRow {
-        if let Some(author) = self.waiting.remove(key)
-            && let Some(count) = self.by_author.get_mut(&author)
+        if let Some((author, bytes)) = self.waiting.remove(key)
+            && let Some(load) = self.by_author.get_mut(&author)
         {
-            *count -= 1;
-            if *count == 0 {
+            load.commits -= 1;
+            load.bytes -= bytes;
+            self.bytes -= bytes;
+            if load.commits == 0 {
                 self.by_author.remove(&author);
             }
         }
@@ -98,7 +126,7 @@ impl Deferred {
 
     /// Stops waiting for what was due by `now_ms`; its rows stay.
     pub(super) fn pass_over(&mut self, now_ms: u64) {
-        let due: Vec<Key> = self.waiting.keys().take_while(|(until, _)| *until <= now_ms).copied().collect();
+        let due: Vec<Key> = self.waiting.keys().take_while(|(until, ..)| *until <= now_ms).copied().collect();
         for key in due {
             self.done(&key);
         }
@@ -106,13 +134,14 @@ impl Deferred {
 
     /// The due time of the first that waits.
     pub(super) fn next_ms(&self) -> Option<u64> {
-        self.waiting.first_key_value().map(|((until, _), _)| *until)
+        self.waiting.first_key_value().map(|((until, ..), _)| *until)
     }
 }
 
 fn read_key(row: &[u8]) -> Option<Key> {
-    let (until, id) = row.split_first_chunk::<8>()?;
-    Some((u64::from_be_bytes(*until), CommitId::try_from(id).ok()?))
+    let (until, rest) = row.split_first_chunk::<8>()?;
+    let (id, part) = rest.split_first_chunk::<32>()?;
+    Some((u64::from_be_bytes(*until), CommitId(*id), part.try_into().ok()?))
 }
 
 /// The header inside an envelope.
@@ -125,15 +154,16 @@ fn envelope_header(envelope: &[u8]) -> Result<Header, Refusal> {
 /// The commits that are due, from their rows. A row that cannot be read any more is passed over and stays.
 pub(super) async fn load_due(ports: &Ports, rules: &Rules) -> Result<Vec<(Key, Foreign)>, Error> {
     let mut due = Vec::new();
-    for (row, envelope) in ports.store.side_scan(NS, &[], PAGE).await? {
+    for (row, value) in ports.store.side_scan(NS, &[], PAGE).await? {
         let Some(key) = read_key(&row) else { continue };
         if key.0 > rules.now_ms {
             break;
         }
-        let envelope = Bytes::from(envelope);
+        let mut envelope = Bytes::from(value);
+        let door = !envelope.is_empty() && envelope.split_to(1)[0] == 1;
         // It was verified when it came; what was kept on disk is verified again.
         match rustdht_wire::check(&envelope, Place::Replica, rules).and_then(rustdht_wire::Checked::verify) {
-            Ok(verified) => due.push((key, Foreign { verified, envelope, door: true })),
+            Ok(verified) => due.push((key, Foreign { verified, envelope, door })),
             Err(refusal) => tracing::error!(commit = %key.1, %refusal, "a deferred commit is damaged"),
         }
     }

@@ -31,8 +31,13 @@ impl Merger {
         let verified = &foreign.verified;
         if let Some(key) = due {
             group.side.push(self.deferred.done(&key));
-        } else if let Timing::Deferred { until_ms } = verified.header.stamp.timing(group.now_ms) {
-            return self.defer(group, foreign, until_ms);
+        } else {
+            match verified.header.stamp.timing(group.now_ms) {
+                Timing::Admitted => {}
+                Timing::Deferred { until_ms } => return self.defer(group, foreign, until_ms),
+                // The clock was set back since the commit was checked.
+                Timing::TooEarly => return self.defer(group, foreign, verified.header.stamp.ms()),
+            }
         }
         if verified.header.stamp > self.session.clock.last() {
             self.session.clock.observe(verified.header.stamp);
@@ -74,7 +79,8 @@ impl Merger {
     }
 
     fn defer(&mut self, group: &mut Group, foreign: &Foreign, until_ms: u64) -> ForeignDone {
-        let kept = self.deferred.keep(until_ms, foreign);
+        let any = foreign.verified.entries.iter().any(|(_, entry)| entry.is_ok());
+        let kept = if any { self.deferred.keep(until_ms, foreign) } else { Ok(None) };
         let results = foreign.verified.entries.iter().map(|(index, entry)| {
             let id = rustdht_core::EntryId::of(&foreign.verified.commit.id, *index);
             let outcome = match (entry, &kept) {

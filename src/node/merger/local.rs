@@ -6,7 +6,12 @@ use rustdht_core::{Body, Code, CommitId, Refusal, Salt, Soul, Space, Stamp, Valu
 use rustdht_graph::{Draft, FieldState, Merge, NodeState, Wanted};
 use rustdht_wire::{Built, Operation, limits::MAX_OPERATIONS, sign_commit, slot_of};
 
-use super::{Joined, Written, group::Group, run::Merger};
+use super::{
+    Answer, Joined, Written,
+    group::Group,
+    run::Merger,
+    staged::{Staged, StagedWrite, size},
+};
 use crate::{
     Action, Error, ImportNode, NodeWrite, Op, OpResult, Outcome, WriteMode, metrics as names,
     read::{self, matches_any},
@@ -29,17 +34,6 @@ fn refuse_foreign_space(soul: &Soul, gateway: &rustdht_core::PublicKey) -> Resul
     }
 }
 
-/// A rough size of an operation on the wire.
-fn size(draft: &Draft) -> usize {
-    let value = match &draft.value {
-        Some(Value::Text(text)) => text.len(),
-        Some(Value::Bytes(bytes) | Value::Enc(bytes)) => bytes.len(),
-        Some(Value::Link(soul)) => soul.len(),
-        _ => 40,
-    };
-    96 + draft.soul.len() + draft.field.len() + value + 34 * (draft.kills.len() + draft.over.len())
-}
-
 impl Merger {
     fn sign(&mut self, group: &mut Group, drafts: Vec<Draft>) -> Result<Built, Refusal> {
         let author = self.shared.gateway.public();
@@ -48,6 +42,7 @@ impl Merger {
         self.shared.ports.entropy.fill(&mut seed);
         let mut salts = blake3::Hasher::new_keyed(&seed).finalize_xof();
         let session = self.session.id;
+        drafts.iter().for_each(|draft| self.session.clock.observe(draft.after));
         let stamp = self.session.clock.tick(group.now_ms);
         let operation = |draft: Draft| {
             debug_assert!(draft.after < stamp, "a writer's stamp exceeds what it observed");
@@ -115,32 +110,90 @@ impl Merger {
         Ok(made)
     }
 
-    /// PATCH, PUT and DELETE of a node.
-    pub(super) fn write(&mut self, group: &mut Group, write: &NodeWrite) -> Result<Written, Error> {
-        refuse_foreign_space(&write.soul, &self.shared.identity.gateway)?;
-        let empty = NodeState::new(write.soul.clone());
-        let drafts = {
-            let state = self.states.get(&write.soul).unwrap_or(&empty);
-            check_preconditions(state, write)?;
-            plan_write(state, write)?
+    /// One atomic commit. Kills of more than fits beside the rest go in earlier commits: they only take away what the
+    /// deletion behind them hides anyway.
+    fn commit_patch(&mut self, group: &mut Group, drafts: Vec<Draft>) -> Result<Vec<(CommitId, Stamp)>, Refusal> {
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut made = Vec::new();
+        let (kills, rest): (Vec<Draft>, Vec<Draft>) = if drafts.iter().map(size).sum::<usize>() > COMMIT_BYTES {
+            drafts.into_iter().partition(|draft| draft.kind.is_kill() && draft.value.is_none())
+        } else {
+            (Vec::new(), drafts)
         };
+        made.extend(self.commit_in_parts(group, kills)?);
+        let (id, stamp, _) = self.commit_drafts(group, rest)?;
+        made.push((id, stamp));
+        Ok(made)
+    }
+
+    /// PATCH, PUT and DELETE of a node. `None`: the answer follows when [`Merger::flush_staged`] has signed it.
+    pub(super) fn write(&mut self, group: &mut Group, write: &NodeWrite) -> Result<Option<Written>, Error> {
+        refuse_foreign_space(&write.soul, &self.shared.identity.gateway)?;
+        if self.staged.holds(&write.soul) {
+            // It is planned on top of what the earlier write makes of the node.
+            self.flush_staged(group);
+        }
+        let empty = NodeState::new(write.soul.clone());
+        let state = self.states.get(&write.soul).unwrap_or(&empty);
+        check_preconditions(state, write)?;
+        let drafts = plan_write(state, write)?;
+        if drafts.is_empty() {
+            let node = read::render(state, write.render);
+            return Ok(Some(Written { node, commits: Vec::new(), stamp: state.stamp() }));
+        }
         if write.mode == WriteMode::Patch && drafts.len() > MAX_OPERATIONS {
             let detail = "the body becomes more than 1,024 operations; write it in parts";
             return Err(Refusal::new(Code::TooManyOperations, detail).into());
         }
-        let made = if write.mode == WriteMode::Patch && !drafts.is_empty() {
-            let (id, stamp, _) = self.commit_drafts(group, drafts)?;
-            vec![(id, stamp)]
+        if Staged::takes(&drafts) {
+            if !self.staged.has_room(&drafts) {
+                self.flush_staged(group);
+            }
+            self.staged.push(group.answers.len(), write, drafts);
+            return Ok(None);
+        }
+        self.flush_staged(group);
+        let made = if write.mode == WriteMode::Patch {
+            self.commit_patch(group, drafts)?
         } else {
             self.commit_in_parts(group, drafts)?
         };
-        let state = self.states.get(&write.soul).unwrap_or(&empty);
-        let node = read::render(state, write.render);
-        if write.render == crate::RenderOptions::default() && !made.is_empty() {
-            group.rendered.insert(write.soul.clone(), node.clone());
+        Ok(Some(self.written(group, &write.soul, write.render, &made)))
+    }
+
+    fn written(
+        &self,
+        group: &mut Group,
+        soul: &Soul,
+        render: crate::RenderOptions,
+        made: &[(CommitId, Stamp)],
+    ) -> Written {
+        let state = self.states.get(soul);
+        let node = state.and_then(|state| read::render(state, render));
+        if render == crate::RenderOptions::default() {
+            group.rendered.insert(soul.clone(), node.clone());
         }
-        let stamp = made.last().map_or_else(|| state.stamp(), |(_, stamp)| *stamp);
-        Ok(Written { node, commits: made.into_iter().map(|(id, _)| id).collect(), stamp })
+        let stamp = made.last().map_or_else(Stamp::default, |(_, stamp)| *stamp);
+        Written { node, commits: made.iter().map(|(id, _)| *id).collect(), stamp }
+    }
+
+    /// Signs the staged writes as one commit and answers them; one by one if together they cannot be signed.
+    pub(super) fn flush_staged(&mut self, group: &mut Group) {
+        let staged = self.staged.take();
+        let all = staged.iter().flat_map(|write| write.drafts.iter().cloned()).collect();
+        let together = if staged.len() > 1 { self.commit_drafts(group, all).ok() } else { None };
+        for StagedWrite { answer, soul, render, drafts } in staged {
+            let made = match &together {
+                Some((id, stamp, _)) => Ok((*id, *stamp)),
+                None => self.commit_drafts(group, drafts).map(|(id, stamp, _)| (id, stamp)),
+            };
+            let written = made.map(|made| Answer::Written(self.written(group, &soul, render, &[made])));
+            if let Some((_, waiting)) = group.answers.get_mut(answer) {
+                *waiting = written.map_err(Error::from);
+            }
+        }
     }
 
     /// One atomic commit of JSON operations.

@@ -18,6 +18,7 @@ use super::{
     Answer, GROUP_JOBS, GROUP_OPERATIONS, Job, Request, Session,
     deferred::{self, Deferred},
     group::Group,
+    staged::Staged,
     states::States,
 };
 use crate::{Config, Error, Identity, Ports, metrics as names};
@@ -61,16 +62,20 @@ pub(crate) struct Merger {
     pub(super) states: States,
     pub(super) session: Session,
     pub(super) deferred: Deferred,
+    pub(super) staged: Staged,
     /// The clock or the session moved in this group.
     pub(super) clock_moved: bool,
     jobs: mpsc::Receiver<Job>,
-    again: mpsc::Receiver<Vec<Job>>,
+    /// Jobs whose group met a conflict; taken out by `run`, like `ready`.
+    again: Option<mpsc::Receiver<Vec<Job>>>,
     groups: mpsc::Sender<Group>,
     /// The committer has nothing to do; taken out by `run`, which waits for this and for jobs at once.
     ready: Option<mpsc::Receiver<()>>,
     next: u64,
     epoch: u64,
     backlog: VecDeque<Job>,
+    /// The last jobs taken were due ones.
+    was_due: bool,
 }
 
 impl Merger {
@@ -90,14 +95,16 @@ impl Merger {
             states: States::new(config.merge_cache_bytes),
             session,
             deferred,
+            staged: Staged::default(),
             clock_moved: false,
             jobs,
-            again,
+            again: Some(again),
             groups,
             ready: Some(ready),
             next: 1,
             epoch: 0,
             backlog: VecDeque::new(),
+            was_due: false,
             shared,
         };
         Ok((merger, Groups { queue, ask }))
@@ -108,7 +115,7 @@ impl Merger {
     /// Jobs are planned into the open group as they come, and the group is handed over when the committer has nothing to
     /// do. So planning overlaps with writing, and a group is as large as the time of the one before it allows.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let Some(mut ready) = self.ready.take() else { return };
+        let (Some(mut ready), Some(mut again)) = (self.ready.take(), self.again.take()) else { return };
         let mut open: Option<Group> = None;
         let mut idle = false;
         loop {
@@ -125,6 +132,8 @@ impl Merger {
                     Some(()) => idle = true,
                     None => return,
                 },
+                // Whatever else is going on, or the committer could wait for room in this queue for ever.
+                Some(jobs) = again.recv() => self.backlog.extend(jobs),
                 jobs = self.collect(&stop), if room => match jobs {
                     Some(jobs) => self.plan(&mut open, jobs).await,
                     None => break,
@@ -140,6 +149,7 @@ impl Merger {
 
     /// Gives the group to the committer; `false` when that is gone.
     async fn hand_over(&mut self, mut group: Group) -> bool {
+        self.flush_staged(&mut group);
         if std::mem::take(&mut self.clock_moved) {
             group.side.push(self.session.row());
             self.shared.clock.store(self.session.clock.last().0, Ordering::Relaxed);
@@ -152,15 +162,17 @@ impl Merger {
 
     /// The next jobs; an empty answer means to look again, `None` that the queue is closed.
     async fn collect(&mut self, stop: &CancellationToken) -> Option<Vec<Job>> {
-        if self.deferred.next_ms().is_some_and(|due| due <= self.shared.ports.clock.now_ms()) {
+        let due = self.deferred.next_ms().is_some_and(|due| due <= self.shared.ports.clock.now_ms());
+        // Not twice in a row: what is due and cannot be written must not keep the others from their turn.
+        if due && !std::mem::replace(&mut self.was_due, true) {
             return Some(self.due().await);
         }
+        self.was_due = false;
         let mut fresh = Vec::new();
         if self.backlog.is_empty() {
             let waiting = self.deferred.len() > 0;
             tokio::select! {
                 biased;
-                Some(again) = self.again.recv() => self.backlog.extend(again),
                 count = self.jobs.recv_many(&mut fresh, GROUP_JOBS) => if count == 0 { return None },
                 () = stop.cancelled(), if !self.jobs.is_closed() => {
                     self.jobs.close();
@@ -185,12 +197,15 @@ impl Merger {
     /// The deferred commits whose time has come, as a job.
     async fn due(&mut self) -> Vec<Job> {
         let rules = Rules { net: self.shared.identity.net, now_ms: self.shared.ports.clock.now_ms() };
-        let due = deferred::load_due(&self.shared.ports, &rules).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "deferred commits cannot be read");
-            Vec::new()
-        });
+        let due = match deferred::load_due(&self.shared.ports, &rules).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, "deferred commits cannot be read");
+                return Vec::new();
+            }
+        };
         if due.is_empty() {
-            // What cannot be read now is tried again after a restart.
+            // Their rows are damaged; they are tried again after a restart.
             self.deferred.pass_over(rules.now_ms);
             return Vec::new();
         }
@@ -282,9 +297,16 @@ impl Merger {
         }
     }
 
+    /// The answer to the next job of the group. That of a staged write is put in its place when it is signed.
     fn answer(&mut self, group: &mut Group, request: &Request) -> Result<Answer, Error> {
+        if !matches!(request, Request::Write(_)) {
+            self.flush_staged(group);
+        }
         match request {
-            Request::Write(write) => self.write(group, write).map(Answer::Written),
+            Request::Write(write) => match self.write(group, write)? {
+                Some(written) => Ok(Answer::Written(written)),
+                None => Err(Error::Stopping),
+            },
             Request::Ops(ops) => self.operations(group, ops).map(Answer::Joined),
             Request::Import(nodes) => Ok(Answer::Imported(self.import(group, nodes))),
             Request::Foreign(commits) => Ok(Answer::Foreign(self.foreign_all(group, commits))),

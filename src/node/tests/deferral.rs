@@ -70,3 +70,18 @@ async fn two_days_ahead_is_refused_and_the_queue_is_bounded() {
     let other = Author::new(4).sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), op()).unwrap();
     bench.node.commit_signed(other.envelope, Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_part_that_waits_does_not_shadow_the_whole() {
+    let bench = Bench::new(1).await;
+    let soul: Soul = "a".parse().unwrap();
+    let net = bench.node.identity().net;
+    let ops = vec![write(&soul, "x", Value::from("one")).unwrap(), write(&soul, "y", Value::from("two")).unwrap()];
+    let built = Author::new(3).sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), ops).unwrap();
+    let part = rustdht_wire::envelope_of(&built.commit, &[&built.entries[0]]).unwrap();
+    let from = rustdht_core::ports::ReplicaId("peer".into());
+    bench.node.ingest().ingest(&from, vec![part.into()]).await;
+    bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+    bench.clock.advance(HOUR_MS);
+    wait_for(&bench, "a", r#"{"x":"one","y":"two"}"#).await;
+}

@@ -59,16 +59,21 @@ async fn a_late_joiner_gets_what_is_left_of_commits_by_their_records() {
     a.patch(&own, &[("s", set(&[2])), ("gone", text("x"))]).await;
     a.patch(&own, &[("gone", Wanted::Value(Value::Null))]).await;
     let b = Bench::joined(&a, 2).await;
-    let (index, _) = a.node.ingest().index(0, 1000).await;
+    let (index, _) = a.node.ingest().index(0, 1000).await.unwrap();
     let mut wanted: Vec<_> = index.iter().map(|item| item.record).collect();
     // In small answers, as a peer would ask.
     while !wanted.is_empty() {
-        let (envelopes, missing) = a.node.ingest().envelopes(&wanted, 600).await;
-        assert!(missing.len() < wanted.len(), "every answer brings something");
+        let (envelopes, missing) = a.node.ingest().envelopes(&wanted, 2000).await;
+        assert_eq!(missing, [], "everything asked for is here");
         let outcomes = b.node.ingest().ingest(&ReplicaId("a".into()), envelopes).await;
         assert!(outcomes.iter().all(|outcome| *outcome == IngestOutcome::Durable), "{outcomes:?}");
-        wanted = missing;
+        let (held, _) = b.node.ingest().index(0, 1000).await.unwrap();
+        let before = wanted.len();
+        wanted.retain(|record| !held.iter().any(|item| item.record == *record));
+        assert!(wanted.len() < before, "every answer brings something");
     }
+    let (_, missing) = a.node.ingest().envelopes(&[rustdht_core::RecordId([7; 32])], 600).await;
+    assert_eq!(missing.len(), 1);
     assert_eq!(export(&a).await, export(&b).await);
     let rows = |bench: &Bench| {
         let mut rows: Vec<_> = bench.store.entries().into_iter().map(|entry| (entry.id, entry.body)).collect();
@@ -122,4 +127,25 @@ async fn a_kill_of_a_slotted_or_foreign_entry_is_refused_at_the_door() {
     }
     let replay = a.node.commit_signed(first.envelope, Duration::ZERO).await.unwrap();
     assert!(replay.results.iter().all(|result| result.outcome == Outcome::Known));
+}
+
+#[tokio::test]
+async fn parts_of_one_commit_that_come_at_the_same_time_are_united() {
+    let a = Bench::new(1).await;
+    let fields: Vec<_> = (0..6).map(|at| format!("f{at}")).collect();
+    let wanted: Vec<_> = fields.iter().map(|field| (field.as_str(), text("x"))).collect();
+    a.patch("n", &wanted).await;
+    let b = Bench::joined(&a, 2).await;
+    let (index, _) = a.node.ingest().index(0, 1000).await.unwrap();
+    let parts = index.iter().map(|item| async {
+        let (envelopes, _) = a.node.ingest().envelopes(&[item.record], 1 << 20).await;
+        b.node.ingest().ingest(&ReplicaId("a".into()), envelopes).await
+    });
+    futures::future::join_all(parts).await;
+    let records: Vec<_> = index.iter().map(|item| item.record).collect();
+    let (envelopes, missing) = b.node.ingest().envelopes(&records, 1 << 20).await;
+    assert_eq!((envelopes.len(), missing.len()), (1, 0), "the whole commit can be sent on");
+    let c = Bench::joined(&a, 3).await;
+    c.node.ingest().ingest(&ReplicaId("b".into()), envelopes).await;
+    assert_eq!(export(&c).await, export(&a).await);
 }

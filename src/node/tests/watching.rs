@@ -24,3 +24,13 @@ async fn watchers_see_each_change_once_and_resume() {
     bench.node.stop();
     assert!(watch.next().await.is_none());
 }
+
+#[tokio::test]
+async fn a_number_that_was_never_given_out_is_lost_not_awaited() {
+    let bench = Bench::new(1).await;
+    bench.patch("a", &[("x", text("one"))]).await;
+    let mut watch = Box::pin(bench.node.watch(WatchFilter::Prefix(String::new()), Some(u64::MAX)));
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Lost { oldest: 2 }))));
+    bench.patch("a", &[("x", text("two"))]).await;
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Changed { .. }))));
+}

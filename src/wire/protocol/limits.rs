@@ -33,5 +33,5 @@ pub const MAX_MEMBER_ADDRESSES: usize = 16;
 pub const MAX_ADDRESS_BYTES: usize = 256;
 /// Bytes of one signed replica record.
 pub const MAX_RECORD_BYTES: usize = 1024;
-/// Characters of the reason in a refusal that goes over the wire.
+/// Bytes of the reason, and of the field, in a refusal that goes over the wire.
 pub const MAX_REASON_BYTES: usize = 256;

@@ -1,10 +1,14 @@
 //! The parts of requests and responses, and how each is written and read.
 
 use bytes::Bytes;
-use rustdht_core::{Code, RecordId, Refusal, cbor, cbor::Item, ports::IngestOutcome};
+use rustdht_core::{
+    Code, RecordId, Refusal, cbor,
+    cbor::{Item, Reader},
+    ports::IngestOutcome,
+};
 
 use super::limits::{
-    MAX_ADDRESS_BYTES, MAX_HELLO_MEMBERS, MAX_MEMBER_ADDRESSES, MAX_REASON_BYTES, MAX_RECORD_BYTES,
+    MAX_ADDRESS_BYTES, MAX_HELLO_MEMBERS, MAX_MEMBER_ADDRESSES, MAX_PUT_ENVELOPES, MAX_REASON_BYTES, MAX_RECORD_BYTES,
     MAX_REPLICA_ENVELOPE_BYTES, SYNC_FRAME_BYTES,
 };
 
@@ -88,24 +92,74 @@ pub(super) fn too_large(detail: &'static str) -> Refusal {
     Refusal::new(Code::TooLarge, detail)
 }
 
+/// Keys of the message that has most of them.
+const MAX_FIELDS: usize = 4;
+
+/// A value of a message: checked to be strict, but not built. A tree of a hostile message would take a hundred times
+/// its bytes, and a stranger may send the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a>(&'a [u8]);
+
+/// Keys and values of a message.
+pub(super) type Fields<'a> = [(&'a str, Field<'a>)];
+
+/// The keys and values of a message, in the order of the encoding.
+pub(super) fn entries(message: &[u8]) -> Result<Vec<(&str, Field<'_>)>, Refusal> {
+    let mut reader = Reader::new(message);
+    let len = reader.map_len(0)?;
+    if len > MAX_FIELDS {
+        return Err(malformed("a message with other keys than its kind has"));
+    }
+    let mut last = None;
+    let mut entries = Vec::with_capacity(len);
+    for _ in 0..len {
+        let key = reader.key(&mut last)?;
+        entries.push((key, Field(reader.raw(1)?)));
+    }
+    reader.finish()?;
+    Ok(entries)
+}
+
+pub(super) fn kind_of<'a>(entries: &Fields<'a>) -> Result<&'a str, Refusal> {
+    let kind = entries.iter().find(|(key, _)| *key == "t").ok_or_else(|| malformed("a message without its kind"))?;
+    kind.1.item()?.text()
+}
+
 /// The values of exactly these keys, in the order of the encoding.
-pub(super) fn fields<'a, 'i, const N: usize>(
-    entries: &'i [(&'a str, Item<'a>)],
-    keys: [&str; N],
-) -> Result<[&'i Item<'a>; N], Refusal> {
+pub(super) fn fields<'a, const N: usize>(entries: &Fields<'a>, keys: [&str; N]) -> Result<[Field<'a>; N], Refusal> {
     if entries.len() != N || entries.iter().zip(keys).any(|((key, _), wanted)| *key != wanted) {
         return Err(malformed("a message with other keys than its kind has"));
     }
     let mut index = 0;
     Ok([(); N].map(|()| {
         index += 1;
-        &entries[index - 1].1
+        entries[index - 1].1
     }))
 }
 
-fn bounded<'i, 'a>(item: &'i Item<'a>, most: usize) -> Result<&'i [Item<'a>], Refusal> {
-    let elements = item.elements()?;
-    if elements.len() > most { Err(too_large("more elements than a message may hold")) } else { Ok(elements) }
+impl<'a> Field<'a> {
+    /// The value, which holds no others.
+    pub(super) fn item(self) -> Result<Item<'a>, Refusal> {
+        if self.is_nested() { Err(malformed("expected a single value")) } else { cbor::decode(self.0) }
+    }
+
+    fn is_nested(self) -> bool {
+        self.0.first().is_some_and(|first| matches!(first >> 5, 4 | 5))
+    }
+
+    /// The elements of an array, counted before anything is kept for them.
+    fn elements<T>(self, most: usize, read: impl Fn(Self) -> Result<T, Refusal>) -> Result<Vec<T>, Refusal> {
+        let mut reader = Reader::new(self.0);
+        let len = reader.array_len(1)?;
+        if len > most {
+            return Err(too_large("more elements than a message may hold"));
+        }
+        let mut elements = Vec::with_capacity(len);
+        for _ in 0..len {
+            elements.push(read(Field(reader.raw(2)?))?);
+        }
+        Ok(elements)
+    }
 }
 
 pub(super) fn write_envelopes(out: &mut Vec<u8>, envelopes: &[Bytes]) {
@@ -113,15 +167,14 @@ pub(super) fn write_envelopes(out: &mut Vec<u8>, envelopes: &[Bytes]) {
     envelopes.iter().for_each(|envelope| cbor::bytes(out, envelope));
 }
 
-pub(super) fn read_envelopes(item: &Item<'_>, most: usize) -> Result<Vec<Bytes>, Refusal> {
-    let read = |element: &Item<'_>| {
-        let bytes = element.bytes()?;
+pub(super) fn read_envelopes(field: Field<'_>, most: usize) -> Result<Vec<Bytes>, Refusal> {
+    field.elements(most, |element| {
+        let bytes = element.item()?.bytes()?;
         if bytes.len() > MAX_REPLICA_ENVELOPE_BYTES {
             return Err(too_large("an envelope above its bound"));
         }
         Ok(Bytes::copy_from_slice(bytes))
-    };
-    bounded(item, most)?.iter().map(read).collect()
+    })
 }
 
 pub(super) fn write_records(out: &mut Vec<u8>, records: &[RecordId]) {
@@ -129,8 +182,8 @@ pub(super) fn write_records(out: &mut Vec<u8>, records: &[RecordId]) {
     records.iter().for_each(|record| cbor::bytes(out, &record.0));
 }
 
-pub(super) fn read_records(item: &Item<'_>, most: usize) -> Result<Vec<RecordId>, Refusal> {
-    bounded(item, most)?.iter().map(|element| element.array().map(RecordId)).collect()
+pub(super) fn read_records(field: Field<'_>, most: usize) -> Result<Vec<RecordId>, Refusal> {
+    field.elements(most, |element| element.item()?.array().map(RecordId))
 }
 
 pub(super) fn write_members(out: &mut Vec<u8>, members: &[Member]) {
@@ -142,12 +195,12 @@ pub(super) fn write_members(out: &mut Vec<u8>, members: &[Member]) {
     }
 }
 
-pub(super) fn read_members(item: &Item<'_>) -> Result<Vec<Member>, Refusal> {
-    bounded(item, MAX_HELLO_MEMBERS)?.iter().map(read_member).collect()
+pub(super) fn read_members(field: Field<'_>) -> Result<Vec<Member>, Refusal> {
+    field.elements(MAX_HELLO_MEMBERS, read_member)
 }
 
-fn read_member(item: &Item<'_>) -> Result<Member, Refusal> {
-    let elements = bounded(item, 1 + MAX_MEMBER_ADDRESSES)?;
+fn read_member(field: Field<'_>) -> Result<Member, Refusal> {
+    let elements = field.elements(1 + MAX_MEMBER_ADDRESSES, Field::item)?;
     let (record, addresses) = elements.split_first().ok_or_else(|| malformed("a member without its record"))?;
     let record = record.bytes()?;
     if record.len() > MAX_RECORD_BYTES {
@@ -190,19 +243,20 @@ impl SyncMessage {
         }
     }
 
-    pub(super) fn read(kind: &str, entries: &[(&str, Item<'_>)]) -> Result<Self, Refusal> {
+    pub(super) fn read(kind: &str, entries: &Fields<'_>) -> Result<Self, Refusal> {
         match kind {
             "summary" => {
                 let [count, sum, _, below] = fields(entries, ["n", "s", "t", "below"])?;
-                let below_seconds = match below {
+                let below_seconds = match below.item()? {
                     Item::Null => None,
                     other => Some(u32::try_from(other.uint()?).map_err(|_| malformed("seconds beyond 32 bits"))?),
                 };
-                Ok(Self::Summary(Summary { below_seconds, count: count.uint()?, sum: sum.array()? }))
+                let (count, sum) = (count.item()?.uint()?, sum.item()?.array()?);
+                Ok(Self::Summary(Summary { below_seconds, count, sum }))
             }
             "ranges" => {
                 let [message, _] = fields(entries, ["m", "t"])?;
-                let message = message.bytes()?;
+                let message = message.item()?.bytes()?;
                 if message.len() > SYNC_FRAME_BYTES {
                     return Err(too_large("a reconciliation message above its bound"));
                 }
@@ -232,24 +286,31 @@ impl PutOutcome {
         }
     }
 
-    pub(super) fn read(item: &Item<'_>) -> Result<Self, Refusal> {
-        Ok(Self(match item {
-            Item::Uint(0) => IngestOutcome::Durable,
-            Item::Uint(1) => IngestOutcome::Pending,
-            Item::Uint(2) => IngestOutcome::Unavailable,
-            Item::Array(elements) => match elements.as_slice() {
-                [until] => IngestOutcome::Early { until_ms: until.uint()? },
+    fn read(field: Field<'_>) -> Result<Self, Refusal> {
+        if field.is_nested() {
+            return match field.elements(3, Field::item)?.as_slice() {
+                [until] => Ok(Self(IngestOutcome::Early { until_ms: until.uint()? })),
                 [code, detail, field] => {
                     let code = Code::parse(code.text()?).ok_or_else(|| malformed("an unknown refusal code"))?;
                     let mut refusal = Refusal::new(code, clip(detail.text()?).to_owned());
                     refusal.field = clip(field.text()?).to_owned();
-                    IngestOutcome::Refused(refusal)
+                    Ok(Self(IngestOutcome::Refused(refusal)))
                 }
-                _ => return Err(malformed("an unknown outcome")),
-            },
-            _ => return Err(malformed("an unknown outcome")),
-        }))
+                _ => Err(malformed("an unknown outcome")),
+            };
+        }
+        match field.item()? {
+            Item::Uint(0) => Ok(Self(IngestOutcome::Durable)),
+            Item::Uint(1) => Ok(Self(IngestOutcome::Pending)),
+            Item::Uint(2) => Ok(Self(IngestOutcome::Unavailable)),
+            _ => Err(malformed("an unknown outcome")),
+        }
     }
+}
+
+/// The outcomes of a put, one for each envelope.
+pub(super) fn read_outcomes(field: Field<'_>) -> Result<Vec<PutOutcome>, Refusal> {
+    field.elements(MAX_PUT_ENVELOPES, PutOutcome::read)
 }
 
 /// At most [`MAX_REASON_BYTES`] of a text, ending at a character.

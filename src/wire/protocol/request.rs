@@ -8,8 +8,8 @@ use super::{
     Protocol,
     limits::{MAX_FETCH_RECORDS, MAX_PUT_ENVELOPES},
     parts::{
-        Greeting, SyncMessage, fields, malformed, read_envelopes, read_members, read_records, too_large,
-        write_envelopes, write_members, write_records,
+        Fields, Greeting, SyncMessage, entries, fields, kind_of, malformed, read_envelopes, read_members, read_records,
+        too_large, write_envelopes, write_members, write_records,
     },
 };
 
@@ -104,7 +104,7 @@ impl Request {
         if bytes.len() > protocol.max_request_bytes() {
             return Err(too_large("a request above its bound"));
         }
-        let entries = cbor::decode_map(bytes)?;
+        let entries = entries(bytes)?;
         let kind = kind_of(&entries)?;
         match (protocol, kind) {
             (Protocol::Hello, kind) => read_greeting(kind, &entries).map(Self::Hello),
@@ -114,25 +114,20 @@ impl Request {
             }
             (Protocol::Get, "get") => {
                 let [soul, _] = fields(&entries, ["s", "t"])?;
-                Ok(Self::Get { soul: soul.text()?.parse()? })
+                Ok(Self::Get { soul: soul.item()?.text()?.parse()? })
             }
             (Protocol::Sync, kind) => SyncMessage::read(kind, &entries).map(Self::Sync),
             (Protocol::Fetch, "fetch") => {
                 let [records, _] = fields(&entries, ["r", "t"])?;
                 Ok(Self::Fetch { records: read_records(records, MAX_FETCH_RECORDS)? })
             }
-            (Protocol::Block, "block") => match fields(&entries, ["c", "t"])? {
-                [Item::Cid(cid), _] => Ok(Self::Block { cid: *cid }),
+            (Protocol::Block, "block") => match fields(&entries, ["c", "t"])?[0].item()? {
+                Item::Cid(cid) => Ok(Self::Block { cid }),
                 _ => Err(malformed("a block is named by its CID")),
             },
             _ => Err(malformed("an unknown kind of message")),
         }
     }
-}
-
-pub(super) fn kind_of<'a>(entries: &[(&'a str, Item<'a>)]) -> Result<&'a str, Refusal> {
-    let kind = entries.iter().find(|(key, _)| *key == "t").ok_or_else(|| malformed("a message without its kind"))?;
-    kind.1.text()
 }
 
 fn write_greeting(out: &mut Vec<u8>, greeting: &Greeting) {
@@ -165,15 +160,15 @@ fn write_greeting(out: &mut Vec<u8>, greeting: &Greeting) {
     }
 }
 
-fn read_greeting(kind: &str, entries: &[(&str, Item<'_>)]) -> Result<Greeting, Refusal> {
+fn read_greeting(kind: &str, entries: &Fields<'_>) -> Result<Greeting, Refusal> {
     match kind {
         "open" => {
             let [incarnation, nonce, _] = fields(entries, ["i", "n", "t"])?;
-            Ok(Greeting::Open { nonce: nonce.array()?, incarnation: incarnation.array()? })
+            Ok(Greeting::Open { nonce: nonce.item()?.array()?, incarnation: incarnation.item()?.array()? })
         }
         "prove" => {
             let [members, proof, _] = fields(entries, ["m", "p", "t"])?;
-            Ok(Greeting::Prove { proof: proof.array()?, members: read_members(members)? })
+            Ok(Greeting::Prove { proof: proof.item()?.array()?, members: read_members(members)? })
         }
         "members" => {
             let [members, _] = fields(entries, ["m", "t"])?;

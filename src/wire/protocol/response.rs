@@ -5,12 +5,11 @@ use rustdht_core::{RecordId, Refusal, cbor, cbor::Item, ports::MAX_BLOCK_BYTES};
 
 use super::{
     Protocol,
-    limits::{MAX_ANSWER_ENVELOPES, MAX_FETCH_RECORDS, MAX_PUT_ENVELOPES},
+    limits::{MAX_ANSWER_ENVELOPES, MAX_FETCH_RECORDS},
     parts::{
-        PutOutcome, Reply, SyncMessage, fields, malformed, read_envelopes, read_members, read_records, too_large,
-        write_envelopes, write_members, write_records,
+        Fields, PutOutcome, Reply, SyncMessage, entries, fields, kind_of, malformed, read_envelopes, read_members,
+        read_outcomes, read_records, too_large, write_envelopes, write_members, write_records,
     },
-    request::kind_of,
 };
 
 /// The answer to a request of the same protocol.
@@ -95,17 +94,13 @@ impl Response {
         if bytes.len() > protocol.max_response_bytes() {
             return Err(too_large("a response above its bound"));
         }
-        let entries = cbor::decode_map(bytes)?;
+        let entries = entries(bytes)?;
         let kind = kind_of(&entries)?;
         match (protocol, kind) {
             (Protocol::Hello, kind) => read_reply(kind, &entries).map(Self::Hello),
             (Protocol::Put, "put") => {
                 let [outcomes, _] = fields(&entries, ["o", "t"])?;
-                let outcomes = outcomes.elements()?;
-                if outcomes.len() > MAX_PUT_ENVELOPES {
-                    return Err(too_large("more outcomes than a put holds envelopes"));
-                }
-                Ok(Self::Put { outcomes: outcomes.iter().map(PutOutcome::read).collect::<Result<_, _>>()? })
+                Ok(Self::Put { outcomes: read_outcomes(outcomes)? })
             }
             (Protocol::Get, "get") => {
                 let [envelopes, _] = fields(&entries, ["e", "t"])?;
@@ -119,12 +114,12 @@ impl Response {
                     missing: read_records(missing, MAX_FETCH_RECORDS)?,
                 })
             }
-            (Protocol::Block, "block") => match fields(&entries, ["b", "t"])? {
-                [Item::Null, _] => Ok(Self::Block(None)),
-                [Item::Bytes(block), _] if block.len() <= MAX_BLOCK_BYTES => {
+            (Protocol::Block, "block") => match fields(&entries, ["b", "t"])?[0].item()? {
+                Item::Null => Ok(Self::Block(None)),
+                Item::Bytes(block) if block.len() <= MAX_BLOCK_BYTES => {
                     Ok(Self::Block(Some(Bytes::copy_from_slice(block))))
                 }
-                [Item::Bytes(_), _] => Err(too_large("a block above 2 MiB")),
+                Item::Bytes(_) => Err(too_large("a block above 2 MiB")),
                 _ => Err(malformed("a block is a byte string")),
             },
             _ => Err(malformed("an unknown kind of message")),
@@ -160,11 +155,15 @@ fn write_reply(out: &mut Vec<u8>, reply: &Reply) {
     }
 }
 
-fn read_reply(kind: &str, entries: &[(&str, Item<'_>)]) -> Result<Reply, Refusal> {
+fn read_reply(kind: &str, entries: &Fields<'_>) -> Result<Reply, Refusal> {
     match kind {
         "challenge" => {
             let [incarnation, nonce, proof, _] = fields(entries, ["i", "n", "p", "t"])?;
-            Ok(Reply::Challenge { proof: proof.array()?, nonce: nonce.array()?, incarnation: incarnation.array()? })
+            Ok(Reply::Challenge {
+                proof: proof.item()?.array()?,
+                nonce: nonce.item()?.array()?,
+                incarnation: incarnation.item()?.array()?,
+            })
         }
         "welcome" => {
             let [members, _] = fields(entries, ["m", "t"])?;

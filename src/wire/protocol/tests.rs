@@ -165,3 +165,23 @@ fn a_refusal_with_a_long_reason_is_clipped_at_a_character() {
     let IngestOutcome::Refused(read) = &outcomes[0].0 else { panic!("refused") };
     assert_eq!(read.detail, "ä".repeat(MAX_REASON_BYTES / 2));
 }
+
+#[test]
+fn a_put_of_nothing_but_long_refusals_is_read() {
+    let mut refusal = Refusal::new(Code::BadValue, "x".repeat(MAX_REASON_BYTES));
+    refusal.field = "y".repeat(MAX_REASON_BYTES);
+    let outcomes = vec![PutOutcome(IngestOutcome::Refused(refusal)); MAX_PUT_ENVELOPES];
+    let response = Response::Put { outcomes };
+    assert_eq!(Response::decode(Protocol::Put, &response.encode()).unwrap(), response);
+}
+
+/// A tree where a value is expected, and more elements than the bound, end before anything is built of them.
+#[test]
+fn nests_and_floods_are_refused() {
+    let message = |value: &[u8]| [&[0xa2, 0x61, b'e'][..], value, &[0x61, b't', 0x63], b"put"].concat();
+    let nest = [&[0x81, 0x99, 0x27, 0x10][..], &[0xf6; 10_000]].concat();
+    assert_eq!(Request::decode(Protocol::Put, &message(&nest)).unwrap_err().code, Code::Malformed);
+    let flood = [&[0x99, 0x27, 0x10][..], &[0xf6; 10_000]].concat();
+    assert_eq!(Request::decode(Protocol::Put, &message(&flood)).unwrap_err().code, Code::TooLarge);
+    assert_eq!(Request::decode(Protocol::Put, &message(&[0x80])).unwrap(), Request::Put { envelopes: vec![] });
+}
