@@ -24,6 +24,12 @@ struct Place {
     asked_for: bool,
 }
 
+impl Place {
+    fn is_ready(&self, now_ms: u64) -> bool {
+        !self.dialing && self.next_ms <= now_ms && !self.addresses.is_empty()
+    }
+}
+
 /// The address book.
 #[derive(Debug, Default)]
 pub(crate) struct Addresses {
@@ -154,31 +160,27 @@ impl Addresses {
         }
     }
 
-    /// Those of many peers who are hardly there to dial now, each at the longest pause.
-    pub(crate) fn due_slowly(
+    /// Retired peers to dial now: few at a time, the longest waiting first, and each at the longest pause.
+    pub(crate) fn due_retired(
         &mut self,
         now_ms: u64,
         most: usize,
-        wanted: &BTreeSet<PeerId>,
+        retired: &BTreeSet<PeerId>,
     ) -> Vec<(PeerId, Vec<Multiaddr>)> {
-        let dialing =
-            self.places.iter().filter(|(peer, place)| place.dialing && wanted.contains(peer)).count();
-        // The longest waiting first, or the first few would take every turn.
-        let mut ready: Vec<(u64, PeerId)> = wanted
-            .iter()
-            .filter_map(|peer| self.places.get(peer).map(|place| (place.next_ms, *peer)))
-            .filter(|(next_ms, _)| *next_ms <= now_ms)
-            .collect();
+        let places = self.places.iter().filter(|(peer, _)| retired.contains(peer));
+        let dialing = places.clone().filter(|(_, place)| place.dialing).count();
+        let ready = places.filter(|(peer, place)| place.is_ready(now_ms) && !self.shunned.contains_key(peer));
+        let mut ready: Vec<(u64, PeerId)> = ready.map(|(peer, place)| (place.next_ms, *peer)).collect();
         ready.sort_unstable();
-        let ready = ready.into_iter().take(most.saturating_sub(dialing)).map(|(_, peer)| peer).collect();
-        let due = self.due(now_ms, usize::MAX, &ready);
-        let slowly: Vec<_> = due.into_iter().filter(|(peer, _)| ready.contains(peer)).collect();
-        for (peer, _) in &slowly {
-            if let Some(place) = self.places.get_mut(peer) {
+        let mut due = Vec::new();
+        for (_, peer) in ready.into_iter().take(most.saturating_sub(dialing)) {
+            if let Some(place) = self.places.get_mut(&peer) {
+                place.dialing = true;
                 place.failures = place.failures.max(REDIAL_MS.len());
+                due.push((peer, place.addresses.clone()));
             }
         }
-        slowly
+        due
     }
 
     /// Peers to dial now, with their addresses; they count as being dialled from here on.
@@ -188,11 +190,7 @@ impl Addresses {
         let dialing = self.places.values().filter(|place| place.dialing).count();
         let due = self.places.iter_mut().filter(|(peer, place)| {
             let meant = place.asked_for || wanted.contains(peer);
-            meant
-                && !place.dialing
-                && place.next_ms <= now_ms
-                && !place.addresses.is_empty()
-                && !shunned.contains_key(peer)
+            meant && place.is_ready(now_ms) && !shunned.contains_key(peer)
         });
         due.take(most.saturating_sub(dialing))
             .map(|(peer, place)| {
@@ -279,6 +277,42 @@ mod tests {
             now_ms += pause_ms * 5 / 4;
             assert_eq!(book.due(now_ms, 16, &wanted).len(), 1);
         }
+    }
+
+    #[test]
+    fn the_retired_are_tried_few_at_a_time_and_seldom() {
+        let mut book = Addresses::default();
+        let retired: BTreeSet<PeerId> = (1..4).map(peer).collect();
+        retired.iter().for_each(|peer| assert!(book.add(*peer, address(1))));
+        book.ask_for(peer(9), &address(9));
+        let due = book.due_retired(0, 2, &retired);
+        assert_eq!(due.len(), 2);
+        assert_eq!(book.due_retired(0, 2, &retired), [], "two are being dialled");
+        book.failed(&due[0].0, 1_000, 0);
+        assert!(book.due_retired(1_000, 2, &retired).iter().all(|(peer, _)| *peer != due[0].0));
+        book.failed(&due[1].0, 1_000, 0);
+        let slowest_ms = REDIAL_MS[REDIAL_MS.len() - 1];
+        assert_eq!(book.due_retired(1_000 + slowest_ms - 1, 2, &retired), []);
+        assert_eq!(book.due_retired(1_000 + slowest_ms, 2, &retired).len(), 1);
+        assert_eq!(book.due(0, 16, &BTreeSet::new()).len(), 1, "the one that the operator named is not among them");
+    }
+
+    #[test]
+    fn of_a_full_book_the_one_that_fails_most_makes_room() {
+        let mut book = Addresses::default();
+        let numbered = |number: u32| {
+            let mut bytes = [0; 34];
+            bytes[..2].copy_from_slice(&[0x12, 32]);
+            bytes[2..6].copy_from_slice(&number.to_be_bytes());
+            PeerId::from_bytes(&bytes).unwrap()
+        };
+        (0..MAX_BOOK as u32).for_each(|number| assert!(book.add(numbered(number), address(1))));
+        assert!(!book.add(peer(1), address(1)), "all of them may work");
+        book.failed(&numbered(5), 0, 0);
+        book.failed(&numbered(6), 0, 0);
+        book.failed(&numbered(6), 0, 0);
+        assert!(book.add(peer(1), address(1)));
+        assert!(book.of(&numbered(6)).is_empty() && !book.of(&numbered(5)).is_empty());
     }
 
     #[test]

@@ -71,9 +71,8 @@ impl Behaviour {
         let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
         let exchange = |protocol: Protocol, timeout: Duration, streams: usize| {
             let rpc = Rpc::new(protocol, &config.net).map_err(failed)?;
-            let settings = request_response::Config::default()
-                .with_request_timeout(timeout)
-                .with_max_concurrent_streams(streams);
+            let settings =
+                request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(streams);
             Ok::<_, NetError>(Exchange::with_codec(Codec, [(rpc, ProtocolSupport::Full)], settings))
         };
         Ok(Self {

@@ -12,10 +12,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    Clock, CommitId, Soul,
+    CommitId, Soul,
     ports::{BlockSource, Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::addresses::with_peer;
 
@@ -23,6 +26,11 @@ use crate::addresses::with_peer;
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long an answer of the service may take beyond what was asked for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Milliseconds since the swarm was made, by a clock that nobody sets.
+pub(crate) fn steady_ms(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What the service is asked.
 #[derive(Debug)]
@@ -41,10 +49,11 @@ pub(crate) enum Command {
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) commands: mpsc::Sender<Command>,
-    pub(crate) clock: Arc<dyn Clock>,
+    /// The zero of the steady clock.
+    pub(crate) started: Instant,
     pub(crate) id: ReplicaId,
     pub(crate) listen: Arc<[String]>,
-    /// This replica is the only one counted: what is durable here is durable at W'.
+    /// No other replica counts: what is durable here is durable at W'.
     pub(crate) alone: Arc<AtomicBool>,
 }
 
@@ -93,7 +102,7 @@ impl Replicator for Handle {
         }
         let wait = wait.min(MAX_WAIT);
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let deadline_ms = self.clock.now_ms().saturating_add(wait_ms);
+        let deadline_ms = steady_ms(self.started).saturating_add(wait_ms);
         self.ask_service(wait + ANSWER_TIMEOUT, |reply| Command::Await { commit, deadline_ms, reply }).await
     }
 

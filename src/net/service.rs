@@ -12,7 +12,7 @@ mod start;
 mod swarm_events;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,7 +28,7 @@ use rustdht_core::{
     Clock, Entropy,
     ports::{Ingest, ReplicaId},
 };
-use rustdht_dht::{CallerId, Engine, EngineConfig, Index, Input, Key, Output, RequestId, Token};
+use rustdht_dht::{CallerId, Engine, EngineConfig, Input, Now, Output, RequestId, Token};
 use rustdht_wire::{
     SignedReplica,
     protocol::{Protocol, Request, Response},
@@ -36,16 +36,16 @@ use rustdht_wire::{
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     addresses::Addresses,
     behaviour::Behaviour,
-    handle::Command,
+    handle::{Command, steady_ms},
     hello::{Secret, Session},
-    limits::{CLOSE_TIMEOUT, INDEX_PAGE, LOOKUP_INTERVAL_MS, MAX_DIALS, STOP_TIMEOUT, TICK},
+    limits::{CLOSE_TIMEOUT, LOOKUP_INTERVAL_MS, MAX_DIALS, MAX_RETIRED_DIALS, STOP_TIMEOUT, TICK},
     metrics,
 };
 use blocks::Blocks;
@@ -55,6 +55,7 @@ use jobs::Done;
 pub struct Service {
     swarm: Swarm<Behaviour>,
     clock: Arc<dyn Clock>,
+    started: Instant,
     entropy: Arc<dyn Entropy>,
     engine: EngineConfig,
     secret: Secret,
@@ -97,6 +98,7 @@ enum Waiting {
 struct Running {
     swarm: Swarm<Behaviour>,
     clock: Arc<dyn Clock>,
+    started: Instant,
     entropy: Arc<dyn Entropy>,
     ingest: Arc<dyn Ingest>,
     engine: Engine,
@@ -125,19 +127,10 @@ impl Service {
     /// Runs until `cancel`, then finishes what is under way and returns.
     pub async fn run(self, ingest: Arc<dyn Ingest>, cancel: CancellationToken) {
         let mut commands = self.commands;
-        let rows = ingest.saved().await;
-        let mut index = Index::new();
-        let mut after = 0;
-        loop {
-            let (items, next) = ingest.index(after, INDEX_PAGE).await;
-            if items.is_empty() || cancel.is_cancelled() {
-                break;
-            }
-            items.iter().for_each(|item| {
-                index.insert(Key::from(item));
-            });
-            after = next;
-        }
+        let Some((rows, index)) = start::load(ingest.as_ref(), &cancel).await else {
+            tracing::error!("stopped before the members and the index could be read");
+            return;
+        };
         let mut addresses = self.addresses;
         rows.iter().for_each(|(key, value)| addresses.restore(key, value));
         tracing::info!(entries = index.len(), "the reconciliation index is built");
@@ -145,6 +138,7 @@ impl Service {
             engine: Engine::new(&self.engine, index, &rows),
             swarm: self.swarm,
             clock: self.clock,
+            started: self.started,
             entropy: self.entropy,
             ingest,
             secret: self.secret,
@@ -227,8 +221,9 @@ impl Running {
         }
     }
 
+    /// Milliseconds by the steady clock.
     fn now_ms(&self) -> u64 {
-        self.clock.now_ms()
+        steady_ms(self.started)
     }
 
     fn next_id(&mut self) -> u64 {
@@ -244,9 +239,9 @@ impl Running {
 
     /// Tells the engine, and does what it says.
     fn feed(&mut self, input: Input) {
-        let now_ms = self.now_ms();
-        let outputs: Vec<Output> = self.engine.handle(input, now_ms);
-        self.alone.store(self.engine.replicas() == 1, Ordering::Relaxed);
+        let now = Now { steady_ms: self.now_ms(), wall_ms: self.clock.now_ms() };
+        let outputs: Vec<Output> = self.engine.handle(input, now);
+        self.alone.store(self.engine.is_alone(), Ordering::Relaxed);
         for output in outputs {
             self.perform(output);
         }
@@ -266,14 +261,23 @@ impl Running {
         metrics::indexed(self.engine.indexed());
     }
 
-    /// Dials the members that are not connected, and looks for those whose address is not known.
+    /// Dials the members that are not connected, the retired ones now and then, and looks for those that count.
     fn redial(&mut self, now_ms: u64) {
-        let unconnected = self.engine.peers().into_iter().filter(|view| view.counted && !view.connected);
-        let wanted: std::collections::BTreeSet<PeerId> = unconnected
-            .filter_map(|view| view.id.0.parse().ok())
-            .filter(|peer| !self.sessions.contains_key(peer))
-            .collect();
-        for (peer, addresses) in self.addresses.due(now_ms, MAX_DIALS, &wanted) {
+        let (mut wanted, mut retired) = (BTreeSet::new(), BTreeSet::new());
+        for view in self.engine.peers().into_iter().filter(|view| !view.connected) {
+            let Ok(peer) = view.id.0.parse::<PeerId>() else { continue };
+            if self.sessions.contains_key(&peer) {
+                continue;
+            }
+            if view.counted {
+                wanted.insert(peer);
+            } else if view.retired {
+                retired.insert(peer);
+            }
+        }
+        let mut due = self.addresses.due(now_ms, MAX_DIALS, &wanted);
+        due.extend(self.addresses.due_retired(now_ms, MAX_RETIRED_DIALS, &retired));
+        for (peer, addresses) in due {
             if self.sessions.contains_key(&peer) {
                 self.addresses.connected(&peer);
                 continue;

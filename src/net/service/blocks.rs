@@ -7,6 +7,7 @@ use cid::Cid;
 use libp2p::{PeerId, request_response::ResponseChannel};
 use rustdht_dht::CallerId;
 use rustdht_wire::protocol::{Request, Response};
+use sha2::Digest as _;
 use tokio::sync::oneshot;
 
 use super::{Running, Sent};
@@ -80,14 +81,69 @@ impl Running {
     }
 
     pub(super) fn block_answered(&mut self, caller: CallerId, response: Option<Response>) {
-        match response {
-            Some(Response::Block(Some(block))) => {
-                if let Some(fetch) = self.blocks.fetches.remove(&caller) {
-                    self.blocks.last = fetch.asked;
-                    let _ = fetch.reply.send(Some(block));
-                }
+        match (response, self.blocks.fetches.get(&caller)) {
+            (Some(Response::Block(Some(block))), Some(fetch)) => {
+                let cid = fetch.cid;
+                self.spawn_check(caller, cid, block);
             }
             _ => self.ask_next(caller),
         }
+    }
+
+    /// A block came, and was held against its CID: a wrong one is no answer.
+    pub(super) fn block_checked(&mut self, caller: CallerId, block: Option<Bytes>) {
+        let Some(fetch) = self.blocks.fetches.get(&caller) else { return };
+        let asked = fetch.asked;
+        let Some(block) = block else {
+            metrics::misbehaved();
+            if let Some(peer) = asked {
+                tracing::warn!(%peer, cid = %fetch.cid, "a member sent a block that is not what was asked for");
+            }
+            if self.blocks.last == asked {
+                self.blocks.last = None;
+            }
+            self.ask_next(caller);
+            return;
+        };
+        self.blocks.last = asked;
+        if let Some(fetch) = self.blocks.fetches.remove(&caller) {
+            let _ = fetch.reply.send(Some(block));
+        }
+    }
+}
+
+/// Multicodec `identity`: the digest is the block.
+const IDENTITY: u64 = 0x00;
+/// Multicodec `sha2-256`.
+const SHA2_256: u64 = 0x12;
+/// Multicodec `blake3`, here with 32 bytes only.
+const BLAKE3: u64 = 0x1e;
+
+/// Whether a block may be the one that a CID names. Of hash functions that are not known here the caller judges.
+pub(super) fn is_of(cid: &Cid, block: &[u8]) -> bool {
+    let digest = cid.hash().digest();
+    match cid.hash().code() {
+        IDENTITY => digest == block,
+        SHA2_256 if digest.len() == 32 => digest == sha2::Sha256::digest(block).as_slice(),
+        BLAKE3 if digest.len() == 32 => digest == blake3::hash(block).as_bytes(),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cid::multihash::Multihash;
+
+    use super::*;
+
+    #[test]
+    fn a_block_is_held_against_its_cid() {
+        let of = |code: u64, digest: &[u8]| Cid::new_v1(0x55, Multihash::wrap(code, digest).unwrap());
+        let sha = of(SHA2_256, sha2::Sha256::digest(b"block").as_slice());
+        let blake = of(BLAKE3, blake3::hash(b"block").as_bytes());
+        for cid in [sha, blake, of(IDENTITY, b"block")] {
+            assert!(is_of(&cid, b"block") && !is_of(&cid, b"other"), "{cid}");
+        }
+        assert!(is_of(&of(0x1b, &[1; 32]), b"anything"), "not known here");
     }
 }

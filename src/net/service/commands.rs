@@ -50,7 +50,7 @@ impl Running {
     fn peers(&self) -> Vec<PeerStatus> {
         let views = self.engine.peers();
         let known: BTreeSet<PeerId> = views.iter().filter_map(|view| view.id.0.parse().ok()).collect();
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.now_ms();
         let addresses =
             |peer: &PeerId| self.addresses.of(peer).iter().map(ToString::to_string).collect::<Vec<String>>();
         let mut peers: Vec<PeerStatus> = views

@@ -10,11 +10,11 @@ use rustdht_core::{
     RecordId, Soul,
     ports::{Ingest, IngestOutcome, ReplicaId},
 };
-use rustdht_dht::{Input, Token};
+use rustdht_dht::{CallerId, Input, Token};
 use rustdht_wire::protocol::{Protocol, Response};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, spawn_blocking};
 
-use super::Running;
+use super::{Running, blocks::is_of};
 
 /// What a job brought.
 pub(super) enum Done {
@@ -22,6 +22,8 @@ pub(super) enum Done {
     Engine(Input),
     /// A block that a peer asked for.
     Block(ResponseChannel<Response>, Option<Bytes>),
+    /// A block that was asked for, when it is the one.
+    Checked(CallerId, Option<Bytes>),
     /// Rows were written.
     Saved,
 }
@@ -72,6 +74,14 @@ impl Running {
         self.spawn(|ingest| async move { Done::Block(channel, guarded(ingest.block(&cid), None).await) });
     }
 
+    /// Hashes up to 2 MiB, which the event loop must not wait for.
+    pub(super) fn spawn_check(&mut self, caller: CallerId, cid: Cid, block: Bytes) {
+        self.spawn(|_| async move {
+            let check = move || Some(block).filter(|block| is_of(&cid, block));
+            Done::Checked(caller, spawn_blocking(check).await.unwrap_or(None))
+        });
+    }
+
     /// Queues a row; rows are written one job at a time, in order.
     pub(super) fn save(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
         self.saves.push_back((key, value));
@@ -99,6 +109,7 @@ impl Running {
                 self.blocks.served();
                 self.swarm.behaviour_mut().respond(Protocol::Block, channel, Response::Block(block));
             }
+            Ok(Done::Checked(caller, block)) => self.block_checked(caller, block),
             Ok(Done::Saved) => {
                 self.saving = false;
                 self.write_rows();

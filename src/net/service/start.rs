@@ -1,4 +1,4 @@
-//! Making the swarm and listening.
+//! Making the swarm, listening, and reading what is durable.
 
 use std::{
     net::IpAddr,
@@ -11,10 +11,14 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{self, SwarmEvent},
 };
-use rustdht_core::{Clock, Entropy, Stamp, ports::ReplicaId};
-use rustdht_dht::EngineConfig;
+use rustdht_core::{
+    Clock, Entropy, Stamp,
+    ports::{Ingest, ReplicaId, StoreError},
+};
+use rustdht_dht::{EngineConfig, Index, Key};
 use rustdht_wire::{ReplicaRecord, SigningKey};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use crate::{
@@ -22,7 +26,7 @@ use crate::{
     addresses::{Addresses, with_peer},
     behaviour::Behaviour,
     hello::Secret,
-    limits::{LISTEN_TIMEOUT, MAX_COMMANDS},
+    limits::{INDEX_PAGE, LISTEN_TIMEOUT, MAX_COMMANDS, RELOAD},
     transport,
 };
 
@@ -81,18 +85,15 @@ impl Service {
         let all = external.iter().chain(&listen);
         let texts: Vec<String> = all.map(|address| address.clone().with(Protocol::P2p(local)).to_string()).collect();
         let alone = Arc::new(AtomicBool::new(false));
-        let handle = Handle {
-            commands: sender,
-            clock: clock.clone(),
-            id: id.clone(),
-            listen: texts.into(),
-            alone: Arc::clone(&alone),
-        };
+        let started = tokio::time::Instant::now();
+        let handle =
+            Handle { commands: sender, started, id: id.clone(), listen: texts.into(), alone: Arc::clone(&alone) };
         let mut incarnation = [0; 8];
         entropy.fill(&mut incarnation);
         let service = Self {
             swarm,
             clock,
+            started,
             entropy,
             engine: EngineConfig { net: config.net, placement: config.placement, record },
             secret: Secret { net: config.net, network_key: config.network_key, local },
@@ -105,6 +106,42 @@ impl Service {
             alone,
         };
         Ok((service, handle))
+    }
+}
+
+/// The durable rows of the engine.
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// The rows and the index, read again and again while the store fails: to start without them would be to forget the
+/// members, and to fetch everything anew. `None`: cancelled.
+pub(super) async fn load(ingest: &dyn Ingest, cancel: &CancellationToken) -> Option<(Rows, Index)> {
+    let read = async {
+        let rows = persist(|| ingest.saved()).await;
+        let (mut index, mut after) = (Index::new(), 0);
+        loop {
+            let (items, next) = persist(|| ingest.index(after, INDEX_PAGE)).await;
+            if items.is_empty() {
+                return (rows, index);
+            }
+            items.iter().for_each(|item| {
+                index.insert(Key::from(item));
+            });
+            after = next;
+        }
+    };
+    cancel.run_until_cancelled(read).await
+}
+
+async fn persist<T, F>(mut read: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match read().await {
+            Ok(read) => return read,
+            Err(error) => tracing::error!(%error, "the store cannot be read; the swarm waits for it"),
+        }
+        tokio::time::sleep(RELOAD).await;
     }
 }
 

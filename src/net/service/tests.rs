@@ -17,7 +17,7 @@ use libp2p::{
 };
 use rustdht_core::{
     NetId, Placement, RecordId, Soul,
-    ports::{IndexItem, IngestOutcome},
+    ports::{IndexItem, IngestOutcome, StoreError},
 };
 use rustdht_wire::{
     Role,
@@ -67,14 +67,14 @@ impl Ingest for Counting {
         None
     }
 
-    async fn index(&self, _: i64, _: u32) -> (Vec<IndexItem>, i64) {
-        (vec![], 0)
+    async fn index(&self, _: i64, _: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {
+        Ok((vec![], 0))
     }
 
     async fn save(&self, _: Vec<u8>, _: Option<Vec<u8>>) {}
 
-    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        vec![]
+    async fn saved(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        Ok(vec![])
     }
 }
 

@@ -120,7 +120,7 @@ async fn a_kill_of_a_slotted_or_foreign_entry_is_refused_at_the_door() {
             author.sign(net, Stamp::from_ms(NOW_MS + 1), vec![set_remove(&soul, field, vec![id]).unwrap()]).unwrap();
         match a.node.commit_signed(kill.envelope, Duration::ZERO).await {
             Err(Error::Refused(refusal)) => {
-                assert_eq!((refusal.code, refusal.field.as_str()), (Code::BadValue, "ops.0.x.0"))
+                assert_eq!((refusal.code, refusal.field.as_str()), (Code::BadValue, "ops.0.x.0"));
             }
             made => panic!("{made:?}"),
         }

@@ -3,10 +3,13 @@
 #[cfg(test)]
 mod member;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
 use member::{KEY, Member, Memory, NET, config, eventually};
 use rustdht_core::{
     NetId, Soul,
@@ -143,11 +146,41 @@ async fn souls_and_blocks_are_fetched_from_members() {
     assert!(a.handle.ask(&soul).await.unwrap().is_empty());
     b.publish_soul(1, &soul).await;
     assert_eq!(a.handle.ask(&soul).await.unwrap().len(), 1);
-    let cid: Cid = "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap();
-    assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, None);
     let block = Bytes::from(vec![5; 2 * 1024 * 1024]);
+    let cid = Cid::new_v1(0x55, Multihash::wrap(0x1e, blake3::hash(&block).as_bytes()).unwrap());
+    assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, None);
     b.memory.blocks.lock().unwrap().insert(cid, block.clone());
     assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, Some(block));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_bad_member_does_not_make_a_block_unreadable() {
+    let (a, b) = pair().await;
+    let c = Member::new(3, a.handle.listen()).await;
+    eventually("all are in sync", async || a.in_sync().await == 2 && c.in_sync().await == 2).await;
+    let block = Bytes::from_static(b"block");
+    let cid = Cid::new_v1(0x55, Multihash::wrap(0x1e, blake3::hash(&block).as_bytes()).unwrap());
+    // Whichever is asked first, it is the bad one once.
+    for (good, bad) in [(&b, &c), (&c, &b)] {
+        good.memory.blocks.lock().unwrap().insert(cid, block.clone());
+        bad.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
+        assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, Some(block.clone()));
+    }
+    b.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
+    c.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
+    assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_fails_at_the_start_is_waited_for() {
+    let memory = Arc::new(Memory::default());
+    memory.fill(0..10);
+    memory.failures.store(2, Ordering::SeqCst);
+    let a = Member::start(config(1, &[]), memory).await;
+    eventually("the index is read", async || a.handle.status().await.is_ok_and(|status| status.indexed == 10)).await;
+    let dead = Arc::new(Memory::default());
+    dead.failures.store(usize::MAX, Ordering::SeqCst);
+    Member::start(config(2, &[]), dead).await.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -13,7 +16,7 @@ use cid::Cid;
 use rand::{TryRngCore, rngs::OsRng};
 use rustdht_core::{
     Clock, Code, CommitId, Entropy, NetId, Placement, RecordId, Refusal, Soul, Stamp,
-    ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator},
+    ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator, StoreError},
 };
 use rustdht_net::{ConnectionLimits, Handle, NetConfig, Role, Service};
 use tokio::task::JoinSet;
@@ -50,10 +53,20 @@ pub(crate) struct Memory {
     pub(crate) blocks: Mutex<BTreeMap<Cid, Bytes>>,
     pub(crate) rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) ingested: Mutex<usize>,
+    /// How often rows and index are yet to fail.
+    pub(crate) failures: AtomicUsize,
     handle: Mutex<OnceLock<Handle>>,
 }
 
 impl Memory {
+    fn fail(&self) -> Result<(), StoreError> {
+        let fewer = |left: usize| left.checked_sub(1);
+        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer) {
+            Ok(_) => Err(StoreError::Failed("not now".to_owned())),
+            Err(_) => Ok(()),
+        }
+    }
+
     fn keep(&self, bytes: &Bytes) -> Option<IndexItem> {
         let seconds = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?);
         let record = RecordId(bytes.get(4..36)?.try_into().ok()?);
@@ -121,12 +134,13 @@ impl Ingest for Memory {
         self.blocks.lock().unwrap().get(cid).cloned()
     }
 
-    async fn index(&self, after: i64, limit: u32) -> (Vec<IndexItem>, i64) {
+    async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {
+        self.fail()?;
         let held = self.envelopes.lock().unwrap();
         let page: Vec<IndexItem> =
             held.values().map(|(item, _)| *item).skip(after as usize).take(limit as usize).collect();
         let next = after + page.len() as i64;
-        (page, next)
+        Ok((page, next))
     }
 
     async fn save(&self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -137,8 +151,9 @@ impl Ingest for Memory {
         };
     }
 
-    async fn saved(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        self.rows.lock().unwrap().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    async fn saved(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        self.fail()?;
+        Ok(self.rows.lock().unwrap().iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }
 
