@@ -107,10 +107,7 @@ async fn add(
         let said = part.content_type().map(ToString::to_string);
         (store.add(part.map(|piece| piece.map_err(cut)).boxed(), options).await?, said)
     } else {
-        (
-            store.add(pieces.map(|piece| piece.map_err(cut)).boxed(), options).await?,
-            Some(content_type.to_owned()),
-        )
+        (store.add(pieces.map(|piece| piece.map_err(cut)).boxed(), options).await?, Some(content_type.to_owned()))
     })
 }
 
@@ -146,6 +143,8 @@ async fn first_file(
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+
     use super::*;
 
     fn form(text: &'static str) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
@@ -168,6 +167,18 @@ mod tests {
         let text = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nbyt";
         let part = first_file("multipart/form-data; boundary=b", form(text)).await.unwrap();
         assert!(part.bytes().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_is_told_from_a_cut() {
+        let begun = || stream::iter([Ok::<_, std::io::Error>("--b\r\nContent-")]);
+        let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(stream::pending())));
+        assert!(first_file("multipart/form-data; boundary=b", pieces).await.is_err());
+        assert!(stalled.load(Ordering::Relaxed));
+        let cut = stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
+        let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(cut)));
+        assert!(first_file("multipart/form-data; boundary=b", pieces).await.is_err());
+        assert!(!stalled.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -146,7 +146,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: A
         let mut router = router.clone();
         async move { router.call(request).await }
     });
-    let mut connection = pin!(http1::Builder::new().max_buf_size(limits::MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(
+        http1::Builder::new().max_buf_size(limits::MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service)
+    );
     let mut stopped = pin!(stop.woken.notified());
     stopped.as_mut().enable();
     let mut registered = false;

@@ -9,6 +9,9 @@ use rustdht_core::{Entry, Field, Soul, Stamp};
 
 use crate::{FieldState, FieldView, Joined, Rules};
 
+/// What a field takes beside its entries: the first node of each of its maps, and its key.
+const FIELD_BYTES: usize = 768;
+
 /// Every entry of one soul that belongs to the state.
 #[derive(Clone, Debug)]
 pub struct NodeState {
@@ -96,7 +99,7 @@ impl NodeState {
     /// A rough size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.weight
+        self.weight + self.fields.len() * FIELD_BYTES
     }
 
     /// Whether no entry is here.

@@ -22,6 +22,11 @@ fn values_of(state: &NodeState, field: &Field) -> Vec<Value> {
     }
 }
 
+/// Local and mirror souls are read by the owner only.
+fn is_private(soul: &Soul) -> bool {
+    matches!(soul.space(), Space::Local | Space::Mirror)
+}
+
 impl Node {
     /// Follows `segments` from `soul`. The start is asked for like any other read; `None`: it is unknown.
     ///
@@ -58,8 +63,8 @@ impl Node {
             frontier = values
                 .iter()
                 .filter_map(|value| if let Value::Link(soul) = value { Some(soul.clone()) } else { None })
-                // A path that begins in the open must not lead into what is private to this gateway.
-                .filter(|linked| linked.space() != Space::Local || soul.space() == Space::Local)
+                // A path that begins in the open must not lead into what only the owner may read.
+                .filter(|linked| is_private(soul) || !is_private(linked))
                 .collect();
             if at + 1 == segments.len() {
                 answer.truncated |= values.len() > MAX_ANSWERS;

@@ -62,7 +62,8 @@ fn packages() -> BTreeMap<String, Value> {
 
 fn dependencies<'a>(package: &'a Value, kind: Option<&'a str>) -> impl Iterator<Item = &'a str> {
     let all = package["dependencies"].as_array().unwrap().iter();
-    all.filter(move |dependency| dependency["kind"].as_str() == kind).map(|dependency| dependency["name"].as_str().unwrap())
+    all.filter(move |dependency| dependency["kind"].as_str() == kind)
+        .map(|dependency| dependency["name"].as_str().unwrap())
 }
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -149,6 +150,31 @@ fn pure_crates_read_no_clock_and_no_disk() {
         for banned in ["std::fs", "std::net", "SystemTime", "Instant::now", "std::env", "std::thread", "rand::"] {
             assert!(!code.contains(banned), "{relative} uses {banned}");
         }
+    }
+}
+
+/// Whether code uses a module of `std`, by its path or out of a group of imports.
+fn uses_std(code: &str, module: &str) -> bool {
+    let grouped = code.split("std::{").skip(1).filter_map(|rest| rest.split("};").next());
+    let mut names = grouped.flat_map(|group| group.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    code.contains(&format!("std::{module}")) || names.any(|name| name == module)
+}
+
+#[test]
+fn only_the_command_line_reads_files_and_environment() {
+    assert!(uses_std("use std::{\n    fs::{File},\n};", "fs") && uses_std("std::env::var()", "env"));
+    assert!(!uses_std("use std::{io};\nfs.read()", "fs"));
+    for path in sources() {
+        let relative = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let aside = ["tests", "examples", "src/cli/", "src/testkit/"].iter().any(|start| relative.starts_with(start));
+        if aside || relative.contains("/tests") || relative.contains("/examples") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        assert!(!uses_std(code, "env"), "{relative} reads the environment");
+        let folder_is_given = ["src/blobs/", "src/store/"].iter().any(|start| relative.starts_with(start));
+        assert!(folder_is_given || !(uses_std(code, "fs") || code.contains("tokio::fs")), "{relative} reads files");
     }
 }
 

@@ -54,11 +54,20 @@ async fn nodes() {
     assert_eq!(patch_raw(&gateway, "/api/v1/node?soul=", "{}").await, expect("bad_soul", 422));
     assert_eq!(patch_raw(&gateway, "/api/v1/nodes/~nokey", "{\"x\":1}").await, expect("bad_soul", 422));
     assert_eq!(patch_raw(&gateway, "/api/v1/nodes/_%2Flocal", "{\"x\":1}").await, expect("local_space", 403));
-    assert_eq!(patch_raw(&gateway, "/api/v1/nodes/%5Ehttps%3A%2F%2Fexample.com%2F", "{\"x\":1}").await, expect("not_authorised", 403));
+    assert_eq!(
+        patch_raw(&gateway, "/api/v1/nodes/%5Ehttps%3A%2F%2Fexample.com%2F", "{\"x\":1}").await,
+        expect("not_authorised", 403)
+    );
     for body in ["{\"x\":", "[1]", "{\"x\":NaN}", "{\"x\":1,\"x\":2}", "", "{\"x\":01}", "\"x\""] {
         assert_eq!(patch_raw(&gateway, "/api/v1/nodes/a", body).await, expect("malformed", 400), "{body}");
     }
-    for body in ["{\"x\":[1]}", "{\"x\":{\"y\":1}}", "{\"x\":9223372036854775808}", "{\"x\":1e999}", "{\"x\":{\"/\":\"nocid\"}}"] {
+    for body in [
+        "{\"x\":[1]}",
+        "{\"x\":{\"y\":1}}",
+        "{\"x\":9223372036854775808}",
+        "{\"x\":1e999}",
+        "{\"x\":{\"/\":\"nocid\"}}",
+    ] {
         assert_eq!(patch_raw(&gateway, "/api/v1/nodes/a", body).await, expect("bad_value", 422), "{body}");
     }
     assert_eq!(patch_raw(&gateway, "/api/v1/nodes/a", "{\"\":1}").await, expect("bad_field", 422));
@@ -70,8 +79,14 @@ async fn nodes() {
     let many = Value::Object(fields).to_string();
     assert_eq!(patch_raw(&gateway, "/api/v1/nodes/a", many).await, expect("too_many_operations", 413));
     assert_eq!(problem(gateway.request(Method::GET, "/api/v1/nowhere", None).await).await, expect("not_found", 404));
-    assert_eq!(problem(gateway.request(Method::GET, "/api/v1/nodes/nobody", None).await).await, expect("not_found", 404));
-    assert_eq!(problem(gateway.request(Method::PATCH, "/api/v1/export", Some(json!({}))).await).await.1, "method_not_allowed");
+    assert_eq!(
+        problem(gateway.request(Method::GET, "/api/v1/nodes/nobody", None).await).await,
+        expect("not_found", 404)
+    );
+    assert_eq!(
+        problem(gateway.request(Method::PATCH, "/api/v1/export", Some(json!({}))).await).await.1,
+        "method_not_allowed"
+    );
     let stale = gateway.client.patch(gateway.url("/api/v1/nodes/kept")).header("if-match", "\"0\"").body("{\"x\":2}");
     assert_eq!(problem(stale.header("content-type", "application/json").send().await.unwrap()).await.0, 412);
     assert_eq!(gateway.export().await, before, "nothing changed");
@@ -134,7 +149,8 @@ async fn signed_commits() {
         assert_eq!(answer["results"][0]["result"], round, "{answer}");
     }
     let hour = Stamp::from_ms(now().ms() + 3_600_000);
-    let later = Author::new(8).sign(net, hour, vec![write(&soul, "x", rustdht_core::Value::from("later")).unwrap()]).unwrap();
+    let later =
+        Author::new(8).sign(net, hour, vec![write(&soul, "x", rustdht_core::Value::from("later")).unwrap()]).unwrap();
     let request = gateway.client.post(gateway.url("/api/v1/commits")).header("content-type", COMMIT);
     let response = request.body(later.envelope).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::ACCEPTED);
@@ -156,7 +172,8 @@ async fn blobs_and_ranges() {
     let added: Value =
         gateway.client.post(gateway.url("/api/v1/blobs")).body("hello").send().await.unwrap().json().await.unwrap();
     let cid = added["cid"].as_str().unwrap();
-    let ranged = |range: &'static str| gateway.client.get(gateway.url(&format!("/ipfs/{cid}"))).header("range", range).send();
+    let ranged =
+        |range: &'static str| gateway.client.get(gateway.url(&format!("/ipfs/{cid}"))).header("range", range).send();
     let outside = ranged("bytes=9-12").await.unwrap();
     assert_eq!(outside.headers()["content-range"], "bytes */5");
     assert_eq!(problem(outside).await, (416, "range_not_satisfiable".into()));
@@ -171,7 +188,9 @@ async fn blobs_and_ranges() {
     let before: Value = gateway.request(Method::GET, "/api/v1/status", None).await.json().await.unwrap();
     let address = gateway.api.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /api/v1/blobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\nconnection: close\r\n\r\nhalf");
+    let head = format!(
+        "POST /api/v1/blobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\nconnection: close\r\n\r\nhalf"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
@@ -183,7 +202,9 @@ async fn blobs_and_ranges() {
     // An import that is cut off half way: what was whole is there, the half line is not.
     let mut stream = TcpStream::connect(address).await.unwrap();
     let body = "{\"soul\":\"whole\",\"data\":{\"x\":1}}\n{\"soul\":\"half\",\"da";
-    let head = format!("POST /api/v1/import HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n{body}");
+    let head = format!(
+        "POST /api/v1/import HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n{body}"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let _ = stream.read_to_string(&mut answer).await;
@@ -194,7 +215,13 @@ async fn blobs_and_ranges() {
 async fn other_origins_and_names() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), &[]);
-    let write = || gateway.client.patch(gateway.url("/api/v1/nodes/a")).header("content-type", "application/json").body("{\"x\":1}");
+    let write = || {
+        gateway
+            .client
+            .patch(gateway.url("/api/v1/nodes/a"))
+            .header("content-type", "application/json")
+            .body("{\"x\":1}")
+    };
     for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
         let answer = problem(write().header("origin", origin).send().await.unwrap()).await;
         assert_eq!(answer, (403, "forbidden_origin".into()), "{origin}");

@@ -21,7 +21,13 @@ async fn write_until_the_end(gateway: &Gateway, end: impl FnOnce() + Send + 'sta
             for at in 0_u64.. {
                 let field = format!("f{}", at % 50);
                 let body = json!({&field: at}).to_string();
-                match client.request(Method::PATCH, &url).header("content-type", "application/json").body(body).send().await {
+                match client
+                    .request(Method::PATCH, &url)
+                    .header("content-type", "application/json")
+                    .body(body)
+                    .send()
+                    .await
+                {
                     Ok(response) if response.status().is_success() => {
                         acknowledged.lock().await.push((format!("w{writer}/{field}"), at));
                     }

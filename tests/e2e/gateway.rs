@@ -171,7 +171,8 @@ async fn a_newcomer_writes_and_reads() {
     gateway.patch("bob", json!({"name": "Bob", "knows": {"#": "eve"}})).await;
     gateway.patch("eve", json!({"name": "Eve"})).await;
     assert_eq!(gateway.data("ada").await, ada);
-    let path: Value = gateway.request(Method::GET, "/api/v1/nodes/ada/path/knows/knows/name", None).await.json().await.unwrap();
+    let path: Value =
+        gateway.request(Method::GET, "/api/v1/nodes/ada/path/knows/knows/name", None).await.json().await.unwrap();
     assert!(path.to_string().contains("Eve"), "{path}");
     let meta: Value = gateway.request(Method::GET, "/api/v1/nodes/ada?meta=true", None).await.json().await.unwrap();
     assert_eq!(meta["meta"]["name"]["kind"], "register");
@@ -195,7 +196,7 @@ async fn watchers_hear_and_resume() {
     gateway.patch("a", json!({"x": 1})).await;
     let mut heard = String::new();
     while !heard.contains("\"soul\"") || !heard.ends_with("\n\n") {
-        heard.push_str(&String::from_utf8(watch.chunk().await.unwrap().unwrap().to_vec()).unwrap());
+        heard.push_str(std::str::from_utf8(&watch.chunk().await.unwrap().unwrap()).unwrap());
     }
     assert!(heard.contains("\"soul\":\"a\"") && !heard.contains("\"soul\":\"b\""), "{heard}");
     let id = heard.lines().rev().find_map(|line| line.strip_prefix("id:")).unwrap().trim().to_owned();
@@ -204,7 +205,7 @@ async fn watchers_hear_and_resume() {
         gateway.client.get(gateway.url("/api/v1/watch?prefix=a")).header("last-event-id", id).send().await.unwrap();
     let mut heard = String::new();
     while !heard.contains("\"x\":2") {
-        heard.push_str(&String::from_utf8(resumed.chunk().await.unwrap().unwrap().to_vec()).unwrap());
+        heard.push_str(std::str::from_utf8(&resumed.chunk().await.unwrap().unwrap()).unwrap());
     }
     assert!(!heard.contains("\"x\":1}"), "nothing twice: {heard}");
 }
@@ -235,7 +236,14 @@ fn a_process_that_cannot_start_says_why() {
     let unknown = folder.path().join("bad.toml");
     std::fs::write(&unknown, "[gateway]\nlisten_adress = \"127.0.0.1:0\"\n").unwrap();
     let mut command = Command::new(BINARY);
-    let output = command.arg("serve").arg("--config").arg(&unknown).arg("--data-dir").arg(folder.path().join("c")).output().unwrap();
+    let output = command
+        .arg("serve")
+        .arg("--config")
+        .arg(&unknown)
+        .arg("--data-dir")
+        .arg(folder.path().join("c"))
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(64), "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("listen_adress") && said.contains("listen"), "{said}");

@@ -60,7 +60,8 @@ async fn what_was_written_apart_merges_when_they_meet_again() {
     assert!(b.stop().success());
 
     // Alone on its side of the cut a gateway keeps accepting, and says that it is not durable at W' yet.
-    let response = a.request(Method::PATCH, "/api/v1/nodes/shared", Some(json!({"x": "from a", "s": {"@set": [2]}}))).await;
+    let response =
+        a.request(Method::PATCH, "/api/v1/nodes/shared", Some(json!({"x": "from a", "s": {"@set": [2]}}))).await;
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     let answer: Value = response.json().await.unwrap();
     assert_eq!((&answer["durable"], &answer["wanted"]), (&json!(1), &json!(2)), "{answer}");

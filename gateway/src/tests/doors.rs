@@ -7,9 +7,15 @@ async fn strangers_read_public_nodes_and_files_only() {
     let app = App::new().await;
     app.patch("a", r#"{"x":1}"#).await;
     let cid = app.send(Method::POST, "/api/v1/blobs", &[], "x").await.json()["cid"].as_str().unwrap().to_owned();
-    for path in
-        ["/api/v1/nodes/a", "/api/v1/node?soul=a", "/api/v1/nodes/a/path/x", &format!("/ipfs/{cid}"), "/healthz", "/openapi.json", "/docs"]
-    {
+    for path in [
+        "/api/v1/nodes/a",
+        "/api/v1/node?soul=a",
+        "/api/v1/nodes/a/path/x",
+        &format!("/ipfs/{cid}"),
+        "/healthz",
+        "/openapi.json",
+        "/docs",
+    ] {
         assert_eq!(app.send_far(Method::GET, path, &[]).await.status, 200, "{path}");
     }
     let status = app.send_far(Method::GET, "/api/v1/status", &[]).await.json();

@@ -1,7 +1,5 @@
 //! Blobs over HTTP.
 
-use futures::StreamExt;
-
 use super::*;
 
 async fn add(app: &App, bytes: &'static [u8]) -> String {
@@ -100,24 +98,6 @@ async fn a_body_that_breaks_off_leaves_nothing() {
     let answer = app.send(Method::POST, "/api/v1/blobs", &[], body).await;
     assert_eq!(answer.problem(), (400, "body_incomplete".into()));
     assert_eq!(app.node.blobs().totals().await, (0, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_body_that_stalls_came_too_slowly() {
-    let app = App::new().await;
-    let stalled = |text: &'static str| {
-        Body::from_stream(futures::stream::iter([Ok::<_, std::io::Error>(text)]).chain(futures::stream::pending()))
-    };
-    let answer = app.send(Method::POST, "/api/v1/blobs", &[], stalled("half a ")).await;
-    assert_eq!(answer.problem(), (408, "body_timeout".into()));
-    let headers = [(header::CONTENT_TYPE, "multipart/form-data; boundary=b")];
-    for begun in ["--b\r\nContent-", "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nhal"] {
-        let answer = app.send(Method::POST, "/api/v1/blobs", &headers, stalled(begun)).await;
-        assert_eq!(answer.problem(), (408, "body_timeout".into()), "{begun}");
-    }
-    assert_eq!(app.node.blobs().totals().await, (0, 0));
-    let told = app.send(Method::POST, "/api/v1/import", &[], stalled("{\"soul\":")).await.lines();
-    assert_eq!(told.last().unwrap()["error"]["code"], "body_timeout");
 }
 
 #[tokio::test]

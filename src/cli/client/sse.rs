@@ -72,8 +72,7 @@ impl Events {
 mod tests {
     use super::*;
 
-    const STREAM: &str =
-        ": hi\nid: 6\n\nevent: change\nid: 7\ndata: {\"soul\":\"ä\"}\n\nretry: 3\ndata:a\r\ndata: b\r\n\r\nevent: lost\n\n";
+    const STREAM: &str = ": hi\nid: 6\n\nevent: change\nid: 7\ndata: {\"soul\":\"ä\"}\n\nretry: 3\ndata:a\r\ndata: b\r\n\r\nevent: lost\n\n";
 
     fn read(piece: usize) -> Vec<Event> {
         let mut events = Events::default();

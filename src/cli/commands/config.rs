@@ -32,9 +32,8 @@ impl Files {
     /// Loads the configuration with further flags on top.
     pub(crate) fn load(&self, mut flags: Vec<(&'static str, Value)>) -> anyhow::Result<Loaded> {
         if let Some(dir) = &self.data_dir {
-            let dir = dir
-                .to_str()
-                .ok_or_else(|| coded(Exit::Usage, format!("--data-dir {} is not UTF-8", dir.display())))?;
+            let dir =
+                dir.to_str().ok_or_else(|| coded(Exit::Usage, format!("--data-dir {} is not UTF-8", dir.display())))?;
             flags.push(("data_dir", json!(dir)));
         }
         config::load(&Sources::new(self.config.clone(), flags))

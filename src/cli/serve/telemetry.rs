@@ -48,8 +48,11 @@ pub(crate) fn install_logs(config: &Config) -> anyhow::Result<()> {
         let lines = fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(std::io::stderr);
         registry.with(lines).try_init().context("log lines are installed twice")
     } else {
-        let lines =
-            fmt::layer().log_internal_errors(false).with_ansi(output::stderr_has_colours()).with_target(false).with_writer(std::io::stderr);
+        let lines = fmt::layer()
+            .log_internal_errors(false)
+            .with_ansi(output::stderr_has_colours())
+            .with_target(false)
+            .with_writer(std::io::stderr);
         registry.with(lines).try_init().context("log lines are installed twice")
     }
 }

@@ -10,8 +10,8 @@ use rustdht_wire::{
 
 use super::*;
 use crate::limits::{
-    ASK_DEADLINE_MS, MAX_QUEUED_COMMITS, MAX_SERVED, RETIRE_AFTER_MS, RETIRE_AFTER_START_MS, SAVE_SEEN_EVERY_MS,
-    SYNC_SOON_MS,
+    ASK_DEADLINE_MS, MAX_QUEUED_COMMITS, MAX_SERVED, MAX_SYNC_ROUNDS, RETIRE_AFTER_MS, RETIRE_AFTER_START_MS,
+    SAVE_SEEN_EVERY_MS, SYNC_SOON_MS,
 };
 
 const NET: NetId = NetId([3; 32]);
@@ -386,6 +386,7 @@ fn alone_is_who_never_knew_another_or_has_waited_for_them() {
     let config = EngineConfig { net: NET, placement: Placement::default(), record: record.sign(&key).unwrap() };
     let mut client = Engine::new(&config, Index::new(), &[]);
     connect(&mut client, 2);
+    client.handle(Input::Tick, NOW_MS + RETIRE_AFTER_START_MS);
     assert_eq!((client.replicas(), client.is_alone()), (1, false), "the one that counts is another one");
 }
 
@@ -442,4 +443,39 @@ fn a_pair_under_load_becomes_equal_again() {
         }
     }
     assert!(engine.peers()[0].in_sync);
+}
+
+#[test]
+fn a_reconciliation_of_too_many_rounds_pauses() {
+    let (mut engine, token) = reconciling();
+    publish(&mut engine, 0..500);
+    let theirs = Summary { below_seconds: None, count: 500, sum: [1; 32] };
+    let response = Response::Sync(SyncMessage::Summary(theirs));
+    let (token, message) = sync_sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
+    let SyncMessage::Ranges(message) = message else { panic!("ranges") };
+    let mut index = Index::new();
+    (500..1000).for_each(|number| assert!(index.insert(Key::from(&commit(number).1))));
+    let answer = crate::reconcile::respond(&index, &message, 65_536).unwrap();
+    for link in engine.links.values_mut() {
+        link.session.as_mut().unwrap().rounds = MAX_SYNC_ROUNDS;
+    }
+    // What is found before the bound is exchanged all the same; then it ends instead of asking on.
+    let response = Response::Sync(SyncMessage::Ranges(answer.into()));
+    let mut outputs = engine.handle(Input::Answer { token, response }, NOW_MS);
+    while let Some(output) = outputs.pop() {
+        match output {
+            Output::Note(Note::Unequal { .. }) => return,
+            Output::Send { request: Request::Sync(_), .. } => panic!("it went on"),
+            Output::Send { token, request: Request::Fetch { .. }, .. } => {
+                let response = Response::Fetch { envelopes: vec![], missing: vec![] };
+                outputs.extend(engine.handle(Input::Answer { token, response }, NOW_MS));
+            }
+            Output::LoadRecords { token, .. } => {
+                let loaded = Input::Loaded { token, envelopes: vec![], missing: vec![] };
+                outputs.extend(engine.handle(loaded, NOW_MS));
+            }
+            _ => {}
+        }
+    }
+    panic!("it neither ended nor went on");
 }

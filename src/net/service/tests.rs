@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::StreamExt;
 use libp2p::{
-    gossipsub, identity,
+    gossipsub, identify, identity,
     request_response::{Event, Message},
     swarm::{self, SwarmEvent},
 };
@@ -209,4 +209,30 @@ async fn a_stranger_is_not_told_what_is_gossiped() {
     };
     let told = tokio::time::timeout(Duration::from_secs(2), search).await;
     assert!(told.is_err(), "a subscription was sent to a stranger");
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_enter_the_address_book() {
+    let (handle, _, _tasks) = service().await;
+    let (mut swarm, _) = outlaw(&handle).await;
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    until(&mut swarm, |event| matches!(event, SwarmEvent::NewListenAddr { .. }).then_some(())).await;
+    // Over another connection, so that identify tells where it listens.
+    swarm.dial(with_peer(&handle.listen()[0]).unwrap().1).unwrap();
+    until(&mut swarm, |event| matches!(event, SwarmEvent::ConnectionEstablished { .. }).then_some(())).await;
+    until(&mut swarm, |event| {
+        let sent = matches!(event, SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Sent { .. })));
+        sent.then_some(())
+    })
+    .await;
+    let drive = async {
+        loop {
+            swarm.select_next_some().await;
+        }
+    };
+    // Time for it to arrive.
+    let _ = tokio::time::timeout(Duration::from_millis(300), drive).await;
+    let peers = rustdht_core::ports::Replicator::peers(&handle).await.unwrap();
+    assert_eq!(peers.len(), 1, "it is connected");
+    assert_eq!(peers[0].addresses, Vec::<String>::new());
 }
