@@ -67,7 +67,7 @@ impl Config {
             founding,
             host_tag,
             read_cache_bytes: 32 << 20,
-            merge_cache_bytes: 32 << 20,
+            merge_cache_bytes: 16 << 20,
             deferred_per_author: 1024,
             deferred_total: 16_384,
             deferred_bytes: 32 << 20,
