@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 use crate::{Error, ImportNode, NodeWrite, Op, OpResult, Outcome, Rendered};
 
-pub(crate) use commit::Committer;
+pub(crate) use commit::{Answers, Committer, give_out};
 pub(crate) use run::{Groups, Merger, Shared};
 pub(crate) use session::Session;
 

@@ -27,6 +27,8 @@ use crate::{
 const FEED_BACKLOG: usize = 1024;
 /// Groups of jobs that met a conflict and wait to be planned again.
 const AGAIN_GROUPS: usize = 8;
+/// Groups whose answers are being given out.
+const ANSWERED_GROUPS: usize = 8;
 /// How long a caller waits for room in the merger's queue.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,6 +77,7 @@ impl Node {
         });
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let (again, again_queue) = mpsc::channel(AGAIN_GROUPS);
+        let (answers, answer_queue) = mpsc::channel(ANSWERED_GROUPS);
         let (feed, _) = broadcast::channel(FEED_BACKLOG);
         let cache = Arc::new(ReadCache::new(config.read_cache_bytes));
         let replicator = Arc::new(OnceLock::new());
@@ -86,9 +89,10 @@ impl Node {
             feed: feed.clone(),
             seen_feed,
             again,
+            answers,
         };
         let stopping = CancellationToken::new();
-        let tasks = Tasks::new(merger, committer, groups, Arc::clone(&shared), stopping.clone());
+        let tasks = Tasks::new(merger, committer, groups, answer_queue, Arc::clone(&shared), stopping.clone());
         let inner = Inner { shared, cache, replicator, feed, jobs, stopping, secrets };
         Ok((Self { inner: Arc::new(inner) }, tasks))
     }

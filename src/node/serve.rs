@@ -3,12 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use rustdht_core::ports::StoreError;
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    merger::{Committer, Groups, Merger, Shared},
+    merger::{Answers, Committer, Groups, Merger, Shared, give_out},
 };
 
 /// How often old history and feed rows are removed.
@@ -19,6 +19,7 @@ pub struct Tasks {
     merger: Merger,
     committer: Committer,
     groups: Groups,
+    answers: mpsc::Receiver<Answers>,
     shared: Arc<Shared>,
     stopping: CancellationToken,
 }
@@ -34,10 +35,11 @@ impl Tasks {
         merger: Merger,
         committer: Committer,
         groups: Groups,
+        answers: mpsc::Receiver<Answers>,
         shared: Arc<Shared>,
         stopping: CancellationToken,
     ) -> Self {
-        Self { merger, committer, groups, shared, stopping }
+        Self { merger, committer, groups, answers, shared, stopping }
     }
 
     /// Runs until [`crate::Node::stop`] is called and every write taken before is answered.
@@ -45,7 +47,7 @@ impl Tasks {
     /// # Errors
     /// When a task died.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { merger, committer, groups, shared, stopping } = self;
+        let Self { merger, committer, groups, answers, shared, stopping } = self;
         // The merger's thread ends even when this future is dropped.
         let _guard = stopping.clone().drop_guard();
         let mut tasks = JoinSet::new();
@@ -56,6 +58,7 @@ impl Tasks {
         tasks.spawn_blocking(move || runtime.block_on(merger.run(stop)));
         let runtime = tokio::runtime::Handle::current();
         tasks.spawn_blocking(move || runtime.block_on(committer.run(groups)));
+        tasks.spawn(give_out(answers));
         let mut trim = tokio::time::interval(TRIM_INTERVAL);
         let mut died = false;
         loop {

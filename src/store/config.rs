@@ -42,7 +42,7 @@ impl Config {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            writer_cache_bytes: 32 * MIB,
+            writer_cache_bytes: 16 * MIB,
             reader_cache_bytes: MIB,
             readers: 3,
             queued_batches: 1024,

@@ -122,7 +122,7 @@ mod tests {
             .fold(String::new(), |text, line| text + line + "\n");
         let read: Config =
             Figment::from(Serialized::defaults(Config::default())).merge(Toml::string(&text)).extract().unwrap();
-        assert!(text.contains("\ncache_mib = 32"), "{text}");
+        assert!(text.contains("\ncache_mib = 16"), "{text}");
         assert_eq!(read, Config::default());
     }
 

@@ -96,7 +96,7 @@ section! {
     /// The graph's database.
     Store STORE {
         /// Page cache of the writer in MiB.
-        cache_mib: u32 = 32,
+        cache_mib: u32 = 16,
         /// Days for which values that lost their field are kept for the merge inspector.
         history_days: u32 = 30,
         /// Days for which `watch` can be taken up again where it broke.

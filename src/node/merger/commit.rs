@@ -10,7 +10,7 @@ use rustdht_graph::Rules;
 use tokio::sync::{broadcast, mpsc};
 
 use super::{
-    Job,
+    Answer, Job,
     group::Group,
     run::{Groups, Shared},
 };
@@ -26,6 +26,21 @@ pub(crate) struct Committer {
     pub(crate) feed: broadcast::Sender<Arc<FeedRow>>,
     pub(crate) seen_feed: u64,
     pub(crate) again: mpsc::Sender<Vec<Job>>,
+    pub(crate) answers: mpsc::Sender<Answers>,
+}
+
+/// What a group owes to those who wait for it.
+pub(crate) type Answers = Vec<(Job, Result<Answer, Error>)>;
+
+/// Gives out the answers, from a thread of the runtime: whoever is answered is woken there, and not once each across
+/// threads.
+pub(crate) async fn give_out(mut answers: mpsc::Receiver<Answers>) {
+    while let Some(answers) = answers.recv().await {
+        for (job, answer) in answers {
+            // Whoever went away wants no answer.
+            let _ = job.reply.send(answer);
+        }
+    }
 }
 
 impl Committer {
@@ -62,9 +77,8 @@ impl Committer {
                     let _ = self.feed.send(Arc::new(FeedRow { number: feed, ms: group.now_ms, changes }));
                 }
                 self.publish(published).await;
-                for (job, answer) in group.answers {
-                    let _ = job.reply.send(answer);
-                }
+                // An error means that whoever answers is gone: the node stops.
+                let _ = self.answers.send(group.answers).await;
             }
             Ok(Applied::Conflict) => {
                 self.shared.epoch.fetch_add(1, Ordering::AcqRel);

@@ -23,6 +23,10 @@ use super::{
 };
 use crate::{Config, Error, Identity, Ports, metrics as names};
 
+/// Operations of a job that is planned as soon as it comes.
+const HEAVY_OPERATIONS: usize = 64;
+/// How long small jobs gather while the committer works.
+const PLAN_AHEAD: Duration = Duration::from_millis(1);
 /// How often due commits are looked for while any waits.
 const DUE_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -76,6 +80,8 @@ pub(crate) struct Merger {
     backlog: VecDeque<Job>,
     /// The last jobs taken were due ones.
     was_due: bool,
+    /// The last jobs planned were large ones.
+    heavy: bool,
 }
 
 impl Merger {
@@ -105,6 +111,7 @@ impl Merger {
             epoch: 0,
             backlog: VecDeque::new(),
             was_due: false,
+            heavy: false,
             shared,
         };
         Ok((merger, Groups { queue, ask }))
@@ -112,13 +119,18 @@ impl Merger {
 
     /// Runs until it is told to stop and has handed over what was taken before.
     ///
-    /// Jobs are planned into the open group as they come, and the group is handed over when the committer has nothing to
-    /// do. So planning overlaps with writing, and a group is as large as the time of the one before it allows.
+    /// Jobs are planned into the open group, which is handed over when the committer has nothing to do: a group is as large
+    /// as the time of the one before it allows. While the committer works, large jobs are planned as they come, small ones
+    /// now and then: waking up costs more than planning one of them.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let (Some(mut ready), Some(mut again)) = (self.ready.take(), self.again.take()) else { return };
         let mut open: Option<Group> = None;
         let mut idle = false;
         loop {
+            if idle && open.is_some() {
+                let jobs = self.waiting();
+                self.plan(&mut open, jobs).await;
+            }
             if idle && let Some(group) = open.take() {
                 idle = false;
                 if !self.hand_over(group).await {
@@ -134,10 +146,14 @@ impl Merger {
                 },
                 // Whatever else is going on, or the committer could wait for room in this queue for ever.
                 Some(jobs) = again.recv() => self.backlog.extend(jobs),
-                jobs = self.collect(&stop), if room => match jobs {
+                jobs = self.collect(&stop), if room && (idle || self.heavy) => match jobs {
                     Some(jobs) => self.plan(&mut open, jobs).await,
                     None => break,
                 },
+                () = tokio::time::sleep(PLAN_AHEAD), if room && !idle && !self.heavy => {
+                    let jobs = self.waiting();
+                    self.plan(&mut open, jobs).await;
+                }
             }
         }
         if let Some(group) = open
@@ -182,6 +198,16 @@ impl Merger {
             }
             self.backlog.extend(fresh);
         }
+        Some(self.waiting())
+    }
+
+    /// The jobs that wait already, as many as fit into a group.
+    fn waiting(&mut self) -> Vec<Job> {
+        while self.backlog.len() < GROUP_JOBS
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            self.backlog.push_back(job);
+        }
         let mut operations = 0;
         let mut jobs = Vec::new();
         while let Some(job) = self.backlog.front() {
@@ -191,7 +217,7 @@ impl Merger {
             }
             jobs.extend(self.backlog.pop_front());
         }
-        Some(jobs)
+        jobs
     }
 
     /// The deferred commits whose time has come, as a job.
@@ -238,6 +264,8 @@ impl Merger {
             Some(group) => group,
             None => self.begin().await,
         };
+        let operations: usize = jobs.iter().map(|job| job.request.operations()).sum();
+        self.heavy = operations >= HEAVY_OPERATIONS * jobs.len();
         let loaded = self.load(&jobs, group.number).await;
         for job in jobs {
             let answer = match &loaded {
