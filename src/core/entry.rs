@@ -1,6 +1,6 @@
 //! Entries: what the join works on.
 
-use crate::{CommitId, EntryId, Field, Kind, PublicKey, Salt, Soul, Stamp, Value, ValueHash};
+use crate::{CertificateId, CommitId, EntryId, Field, Kind, PublicKey, Salt, Soul, Stamp, UNSIGNED, Value, ValueHash};
 
 /// Most ids in one operation's kills.
 pub const MAX_KILLS: usize = 8192;
@@ -36,10 +36,10 @@ pub struct Writer(pub [u8; 16]);
 impl Writer {
     /// The writer who signs as `author` under the certificate with digest `leaf`, or under none.
     #[must_use]
-    pub fn new(author: &PublicKey, leaf: Option<&[u8; 32]>) -> Self {
+    pub fn new(author: &PublicKey, leaf: Option<&CertificateId>) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&author.0);
-        hasher.update(leaf.unwrap_or(&[0; 32]));
+        hasher.update(&leaf.map_or([0; 32], |leaf| leaf.0));
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
         Self(bytes)
@@ -114,7 +114,10 @@ pub struct Entry {
     pub stamp: Stamp,
     /// The commit's author.
     pub author: PublicKey,
-    /// The author under the certificate that covers this operation.
+    /// The certificate under which the author wrote; `None` where the author owns the space, and in public, mirror and
+    /// content space.
+    pub leaf: Option<CertificateId>,
+    /// `h` of author and leaf: the author under the certificate that covers this operation.
     pub writer: Writer,
     /// The value.
     pub body: Body,
@@ -140,6 +143,12 @@ impl Entry {
     #[must_use]
     pub fn cut_stamp(&self) -> Stamp {
         self.base.unwrap_or(self.stamp)
+    }
+
+    /// The time under which reconciliation indexes it, in whole seconds since 2020-01-01; content entries stand last.
+    #[must_use]
+    pub fn index_seconds(&self) -> u32 {
+        if self.author == UNSIGNED { u32::MAX } else { self.stamp.index_seconds() }
     }
 
     /// A rough size in memory, in bytes, for bounded caches.

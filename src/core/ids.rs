@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use cid::{Cid, multihash::Multihash};
+
 use crate::{Code, Refusal};
 
 macro_rules! byte_id {
@@ -86,6 +88,55 @@ byte_id!(
     /// The 16 random bytes hashed before a value, so that a dropped value cannot be guessed from its leaf.
     Salt, 16
 );
+
+byte_id!(
+    /// The BLAKE3-256 digest of a certificate's bytes without its signature. As a CID: v1, dag-cbor, blake3.
+    CertificateId, 32
+);
+byte_id!(
+    /// `BLAKE3("rustdht/endorsement/1" || commit id || certificate CID)`: what reconciliation compares of an endorsement.
+    EndorsementId, 32
+);
+
+/// Multicodec of dag-cbor.
+const DAG_CBOR: u64 = 0x71;
+/// Multihash of BLAKE3-256.
+const BLAKE3: u64 = 0x1e;
+
+impl CertificateId {
+    /// The certificate's CID, as headers and values name it.
+    #[must_use]
+    pub fn to_cid(self) -> Cid {
+        let hash = Multihash::wrap(BLAKE3, &self.0);
+        debug_assert!(hash.is_ok(), "a digest fits into a multihash");
+        Cid::new_v1(DAG_CBOR, hash.unwrap_or_default())
+    }
+
+    /// The certificate that a CID names; `None` for a CID of anything else.
+    #[must_use]
+    pub fn from_cid(cid: &Cid) -> Option<Self> {
+        let form = cid.version() == cid::Version::V1 && cid.codec() == DAG_CBOR && cid.hash().code() == BLAKE3;
+        if form { cid.hash().digest().try_into().ok().map(Self) } else { None }
+    }
+}
+
+impl EndorsementId {
+    /// The id of the endorsement of `commit` under `certificate`.
+    #[must_use]
+    pub fn of(commit: &CommitId, certificate: &CertificateId) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"rustdht/endorsement/1");
+        hasher.update(&commit.0);
+        hasher.update(&certificate.to_cid().to_bytes());
+        Self(*hasher.finalize().as_bytes())
+    }
+
+    /// The id under which reconciliation compares it inside the network whose secret is `network_key`.
+    #[must_use]
+    pub fn record_id(&self, network_key: &[u8; 32]) -> RecordId {
+        RecordId(*blake3::keyed_hash(network_key, &self.0).as_bytes())
+    }
+}
 
 impl EntryId {
     /// The id of operation `index` of commit `commit`.

@@ -31,7 +31,7 @@ mod value;
 
 pub use clock::{Clock, Entropy};
 pub use entry::{Body, Entry, MAX_KILLS, MAX_OVER, Slot, Writer, hash_value};
-pub use ids::{CommitId, EntryId, NetId, RecordId, Salt, Session, ValueHash};
+pub use ids::{CertificateId, CommitId, EndorsementId, EntryId, NetId, RecordId, Salt, Session, ValueHash};
 pub use key::{PublicKey, UNSIGNED};
 pub use names::{Field, Kind};
 pub use network::{Mode, Placement, partition_of};

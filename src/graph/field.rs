@@ -9,7 +9,8 @@
 //!
 //! A dominated entry can never be greatest again, K only grows, and kills never touch slotted entries, so joining one
 //! entry at a time gives the same state whatever the order. In owned and mirror space a kill removes nothing: it drops
-//! the value when killer and killed share their writer, otherwise it only hides.
+//! the value when killer and killed share their writer, otherwise it only hides. In permanent fields neither kills nor
+//! erases do anything.
 
 use std::{
     cmp::Ordering,
@@ -26,6 +27,19 @@ pub struct Rules {
     pub writer_slots: bool,
     /// K of `~K`, whose own erase covers all authors.
     pub owner: Option<PublicKey>,
+    /// Mirror space: what one gateway saw neither deletes nor outranks by its clock what another saw.
+    pub mirror: bool,
+    /// The soul is exactly `~K`: it has permanent fields.
+    pub root: bool,
+}
+
+/// Fields of `~K` whose entries nothing touches: what was said there must not be taken back by whoever stole the key.
+const PERMANENT: [&str; 3] = ["revoked", "successor", "members"];
+
+/// Whether kills, cut-offs and erases have no effect on this field: `revoked`, `successor` and `members` of exactly `~K`.
+#[must_use]
+pub fn is_permanent(soul: &Soul, field: &str) -> bool {
+    Rules::of(soul).is_permanent(field)
 }
 
 impl Rules {
@@ -34,14 +48,26 @@ impl Rules {
     pub fn of(soul: &Soul) -> Self {
         let space = soul.space();
         let owner = if let Space::Owned(key) = space { Some(key) } else { None };
-        Self { writer_slots: space.has_writer_slots(), owner }
+        let root = owner.is_some() && !soul.contains('/');
+        Self { writer_slots: space.has_writer_slots(), owner, mirror: space == Space::Mirror, root }
     }
 
-    /// Whether `eraser` covers `entry`, both of one field. Kinds `null` and `kill` are never erased.
+    /// As [`is_permanent`], for a field of this soul.
+    #[must_use]
+    pub fn is_permanent(&self, field: &str) -> bool {
+        self.root && PERMANENT.contains(&field)
+    }
+
+    /// Whether `eraser` covers `entry`, both of one field. Kinds `null` and `kill` are never erased, nor is anything
+    /// of a permanent field.
     #[must_use]
     pub fn erases(&self, eraser: &Entry, entry: &Entry) -> bool {
         let in_reach = !self.writer_slots || eraser.author == entry.author || Some(eraser.author) == self.owner;
-        in_reach && entry.cut_stamp() < eraser.stamp && !entry.kind.is_null() && !entry.kind.is_kill()
+        in_reach
+            && !self.is_permanent(&entry.field)
+            && entry.cut_stamp() < eraser.stamp
+            && !entry.kind.is_null()
+            && !entry.kind.is_kill()
     }
 }
 
@@ -140,10 +166,27 @@ impl FieldState {
         self.own.get(id)
     }
 
-    /// Whether an entry with a greater stamp names this one in its kills.
+    /// The entry of the state in an explicit slot.
     #[must_use]
-    pub fn is_killed(&self, entry: &Entry) -> bool {
+    pub fn slotted(&self, kind: &Kind, slot: &[u8]) -> Option<&Arc<Entry>> {
+        // A key cannot be borrowed by halves; the kind is shared text and a slot is short.
+        self.slots.get(&(kind.clone(), slot.into()))
+    }
+
+    /// Whether an entry with a greater stamp names this one in its kills.
+    pub(crate) fn is_killed(&self, entry: &Entry) -> bool {
         entry.slot.is_own() && !entry.kind.is_kill() && self.killer(entry, |_| true)
+    }
+
+    /// Own-id entries that kill.
+    pub(crate) fn killing(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let some = !self.killers.is_empty();
+        some.then_some(self.own.values()).into_iter().flatten().filter(|entry| !entry.kills.is_empty())
+    }
+
+    /// The erases of the state that cover `entry`.
+    pub(crate) fn erasers<'a>(&'a self, rules: Rules, entry: &'a Entry) -> impl Iterator<Item = &'a Arc<Entry>> {
+        self.erases.iter().filter(move |eraser| rules.erases(eraser, entry))
     }
 
     /// The entries of the state that cover the missing value of `entry`: kills or an erase.
@@ -151,9 +194,10 @@ impl FieldState {
         let kills = self.own.values().filter(move |killer| {
             killer.stamp > entry.stamp
                 && (!rules.writer_slots || killer.writer == entry.writer)
+                && !rules.is_permanent(&entry.field)
                 && killer.kills.binary_search(&entry.id).is_ok()
         });
-        kills.chain(self.erases.iter().filter(move |eraser| rules.erases(eraser, entry)))
+        kills.chain(self.erasers(rules, entry))
     }
 
     /// Joins one entry.
@@ -198,13 +242,9 @@ impl FieldState {
             return Joined::unchanged(Merge::Known);
         }
         let erased = self.is_erased(rules, &entry);
-        let killed = !entry.kind.is_kill() && self.killer(&entry, |_| true);
-        let loses_value = erased
-            || if rules.writer_slots {
-                !entry.kind.is_kill() && self.killer(&entry, |killer| killer.writer == entry.writer)
-            } else {
-                killed
-            };
+        let killable = !entry.kind.is_kill() && !rules.is_permanent(&entry.field);
+        let killed = killable && self.killer(&entry, |killer| !rules.writer_slots || killer.writer == entry.writer);
+        let loses_value = erased || killed;
         if matches!(entry.body, Body::Dropped(_)) && !loses_value {
             return Joined::unchanged(Merge::Pending);
         }
@@ -230,7 +270,7 @@ impl FieldState {
     fn apply_kills(&mut self, rules: Rules, killer: &Entry, changes: &mut Changes) {
         for id in &killer.kills {
             let Some(held) = self.own.get(id) else { continue };
-            if held.stamp >= killer.stamp || held.kind.is_kill() {
+            if held.stamp >= killer.stamp || held.kind.is_kill() || rules.is_permanent(&held.field) {
                 continue;
             }
             let held = Arc::clone(held);
@@ -249,6 +289,9 @@ impl FieldState {
 
     fn apply_erase(&mut self, rules: Rules, eraser: &Arc<Entry>, changes: &mut Changes) {
         self.erases.push(Arc::clone(eraser));
+        if rules.is_permanent(&eraser.field) {
+            return;
+        }
         changes.erases.push(Arc::clone(eraser));
         // What the erase covers is forgotten, so it is no loser either.
         changes.losers.retain(|loser| !rules.erases(eraser, loser));

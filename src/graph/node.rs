@@ -1,13 +1,13 @@
 //! The state of one node: its fields.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
-use rustdht_core::{Entry, Field, Soul, Stamp};
+use rustdht_core::{Entry, EntryId, Field, Soul, Stamp};
 
-use crate::{FieldState, FieldView, Joined, Rules};
+use crate::{FieldRef, FieldState, Joined, Kinds, Rules};
 
 /// What a field takes beside its entries: the first node of each of its maps, and its key.
 const FIELD_BYTES: usize = 768;
@@ -18,15 +18,23 @@ pub struct NodeState {
     soul: Soul,
     rules: Rules,
     fields: BTreeMap<Field, FieldState>,
+    kinds: Arc<Kinds>,
+    pub(crate) hidden: HashSet<EntryId>,
     weight: usize,
 }
 
 impl NodeState {
-    /// A node without entries.
+    /// A node without entries that shows the built-in kinds.
     #[must_use]
     pub fn new(soul: Soul) -> Self {
+        Self::with_kinds(soul, Kinds::builtin())
+    }
+
+    /// A node without entries that shows these kinds.
+    #[must_use]
+    pub fn with_kinds(soul: Soul, kinds: Arc<Kinds>) -> Self {
         let rules = Rules::of(&soul);
-        Self { soul, rules, fields: BTreeMap::new(), weight: 256 }
+        Self { soul, rules, fields: BTreeMap::new(), kinds, hidden: HashSet::new(), weight: 256 }
     }
 
     /// Puts back an entry of a stored state, without joining.
@@ -68,20 +76,26 @@ impl NodeState {
         self.rules
     }
 
-    /// The state of a field.
+    /// The kinds that it shows.
     #[must_use]
-    pub fn field(&self, name: &str) -> Option<&FieldState> {
-        self.fields.get(name)
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// A field that has entries.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<FieldRef<'_>> {
+        self.fields.get_key_value(name).map(|(name, state)| FieldRef { node: self, name, state })
+    }
+
+    /// Every field with an entry, in the order of their keys.
+    pub fn fields(&self) -> impl Iterator<Item = FieldRef<'_>> {
+        self.fields.iter().map(|(name, state)| FieldRef { node: self, name, state })
     }
 
     /// Every entry.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.fields.values().flat_map(FieldState::entries)
-    }
-
-    /// What each field shows, in the order of their keys; absent fields are left out.
-    pub fn views(&self) -> impl Iterator<Item = (&Field, FieldView)> {
-        self.fields.iter().filter_map(|(name, field)| Some((name, field.view()?)))
     }
 
     /// Every field with an entry, shown or not.
@@ -99,7 +113,7 @@ impl NodeState {
     /// A rough size in memory, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.weight + self.fields.len() * FIELD_BYTES
+        self.weight + self.fields.len() * FIELD_BYTES + self.hidden.capacity() * 2 * size_of::<EntryId>()
     }
 
     /// Whether no entry is here.

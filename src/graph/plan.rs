@@ -1,173 +1,168 @@
 //! From a wish to operations: what has to be signed so that a field becomes what the writer wants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use rustdht_core::{Code, EntryId, Field, Kind, MAX_KILLS, Refusal, Soul, Stamp, Value, ham};
+use rustdht_core::{Code, Entry, EntryId, Field, Kind, MAX_OVER, Refusal, Value, ham};
 
-use crate::{FieldState, NodeState, Shown, Wanted};
+use crate::{Action, Content, Draft, NodeState, Pen, Planner, Wanted};
 
-/// An operation before it is signed. The slot follows from kind, space, author and session; the salt from entropy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Draft {
-    /// The node.
-    pub soul: Soul,
-    /// The field.
-    pub field: Field,
-    /// The kind.
-    pub kind: Kind,
-    /// The value; `None` for a pure removal.
-    pub value: Option<Value>,
-    /// What it removes; ascending.
-    pub kills: Vec<EntryId>,
-    /// What the writer saw; ascending, at most four.
-    pub over: Vec<EntryId>,
-    /// Every stamp that the draft's own must exceed, for its kills to count.
-    pub after: Stamp,
-}
-
-impl Draft {
-    fn new(node: &NodeState, field: &Field, kind: &'static str) -> Self {
-        Self {
-            soul: node.soul().clone(),
-            field: field.clone(),
-            kind: Kind::listed(kind),
-            value: None,
-            kills: Vec::new(),
-            over: Vec::new(),
-            after: Stamp::default(),
-        }
-    }
-}
-
-/// Makes `field` what is wanted. `import`: sets are add only. An empty answer: nothing has to change.
+/// Plans an action on top of what the same commit already holds, and appends its operations to `drafts`. A second
+/// change of one running total changes the operation that is there.
+///
+/// The answer is the index in `drafts` of the operation whose merge outcome is the action's result; `None`: nothing
+/// has to change.
 ///
 /// # Errors
-/// `bad_value` for null in a set.
-pub fn write(node: &NodeState, field: &Field, wanted: &Wanted, import: bool) -> Result<Vec<Draft>, Refusal> {
-    match wanted {
-        Wanted::Value(Value::Null) => Ok(delete(node, field, false)),
-        Wanted::Value(value) => Ok(vec![register(node, field, value)]),
-        Wanted::Set(elements) => set(node, field, elements, import),
-    }
-}
-
-fn register(node: &NodeState, field: &Field, value: &Value) -> Draft {
-    let mut draft = Draft::new(node, field, Kind::REGISTER);
-    if let Some(view) = node.field(field).and_then(FieldState::view)
-        && matches!(view.shown, Shown::Value(_))
-    {
-        draft.over.push(view.entry);
-    }
-    draft.value = Some(value.clone());
-    draft
-}
-
-/// Live entries of a set, by the HAM text of their element.
-fn observed(node: &NodeState, field: &Field) -> BTreeMap<String, Vec<(EntryId, Stamp)>> {
-    let mut elements: BTreeMap<String, Vec<(EntryId, Stamp)>> = BTreeMap::new();
-    for entry in node.field(field).into_iter().flat_map(FieldState::counted).filter(|entry| entry.kind.is_set()) {
-        if let Some(value) = entry.body.value() {
-            elements.entry(ham::text(value)).or_default().push((entry.id, entry.stamp));
-        }
-    }
-    elements
-}
-
-fn refuse_null(value: &Value) -> Result<(), Refusal> {
-    match value {
-        Value::Null => Err(Refusal::new(Code::BadValue, "null cannot be an element of a set")),
-        _ => Ok(()),
-    }
-}
-
-fn set(node: &NodeState, field: &Field, wanted: &[Value], add_only: bool) -> Result<Vec<Draft>, Refusal> {
-    let mut held = observed(node, field);
-    let mut kept = BTreeSet::new();
-    let mut drafts = Vec::new();
-    for value in wanted {
-        refuse_null(value)?;
-        let text = ham::text(value);
-        let is_held = held.remove(&text).is_some();
-        // An element named twice is one element.
-        if kept.insert(text) && !is_held {
-            let mut draft = Draft::new(node, field, Kind::SET);
-            draft.value = Some(value.clone());
-            drafts.push(draft);
-        }
-    }
-    if !add_only {
-        drafts.extend(removals(node, field, Kind::SET, held.into_values().flatten()));
-    }
-    Ok(drafts)
-}
-
-/// Adds an element: always an entry of its own, which kills the entries of that element that were observed.
-///
-/// # Errors
-/// `bad_value` for null.
-pub fn add(node: &NodeState, field: &Field, value: &Value) -> Result<Vec<Draft>, Refusal> {
-    refuse_null(value)?;
-    let mut draft = Draft::new(node, field, Kind::SET);
-    for (id, stamp) in observed(node, field).remove(&ham::text(value)).into_iter().flatten().take(MAX_KILLS) {
-        draft.kills.push(id);
-        draft.after = draft.after.max(stamp);
-    }
-    draft.kills.sort_unstable();
-    draft.value = Some(value.clone());
-    Ok(vec![draft])
-}
-
-/// Removes an element: kills the entries of it that were observed. None: nothing has to change.
-#[must_use]
-pub fn remove(node: &NodeState, field: &Field, value: &Value) -> Vec<Draft> {
-    let entries = observed(node, field).remove(&ham::text(value)).into_iter().flatten();
-    removals(node, field, Kind::SET, entries)
-}
-
-fn removals(
+/// `bad_value`, `out_of_range`, `too_large` for what the kind does not take; `not_authorised` for anything but adding
+/// to a permanent field; `duplicate_operation` for a value that the deletion in the same commit would hide.
+pub fn plan(
     node: &NodeState,
+    pen: &Pen,
     field: &Field,
-    kind: &'static str,
-    entries: impl Iterator<Item = (EntryId, Stamp)>,
-) -> Vec<Draft> {
-    let mut entries: Vec<_> = entries.collect();
-    entries.sort_unstable();
-    let chunks = entries.chunks(MAX_KILLS).map(|chunk| {
-        let mut draft = Draft::new(node, field, kind);
-        draft.kills = chunk.iter().map(|(id, _)| *id).collect();
-        draft.after = chunk.iter().map(|(_, stamp)| *stamp).max().unwrap_or_default();
-        draft
-    });
-    chunks.collect()
+    action: &Action,
+    drafts: &mut Vec<Draft>,
+) -> Result<Option<usize>, Refusal> {
+    let planner = Planner { node, field, pen, add_only: false, earlier: drafts };
+    let made = planner.act(action)?;
+    let mut answer = None;
+    for draft in made {
+        let total = draft.kind.is_counter() || draft.kind.is_max() || draft.kind.is_min();
+        let at = if total { drafts.iter().position(|other| other.competes_with(&draft)) } else { None };
+        let at = match at {
+            Some(at) => {
+                drafts[at] = draft;
+                at
+            }
+            None => {
+                drafts.push(draft);
+                drafts.len() - 1
+            }
+        };
+        answer.get_or_insert(at);
+    }
+    Ok(answer)
+}
+
+/// Makes `field` what is wanted. `import`: nothing that is there is taken away. An empty answer: nothing has to change.
+///
+/// # Errors
+/// As [`plan`].
+pub fn write(node: &NodeState, pen: &Pen, field: &Field, wanted: &Wanted, import: bool) -> Result<Vec<Draft>, Refusal> {
+    Planner { node, field, pen, add_only: import, earlier: &[] }.wish(wanted)
 }
 
 /// Deletes a field: a `null` entry, plus kills of the observed own-id entries that still carry a value. With `erase`
-/// a `kill` entry makes every replica forget what lies below.
+/// a `kill` entry makes every replica forget what lies below. A permanent field is passed over.
 #[must_use]
-pub fn delete(node: &NodeState, field: &Field, erase: bool) -> Vec<Draft> {
-    let mut drafts = Vec::new();
-    let mut greatest = Stamp::default();
-    if let Some(state) = node.field(field) {
-        let live = state
-            .entries()
-            .filter(|entry| entry.slot.is_own() && !entry.kind.is_kill())
-            .filter(|entry| entry.body.value().is_some() && !state.is_killed(entry))
-            .map(|entry| (entry.id, entry.stamp));
-        drafts = removals(node, field, Kind::KILL, live);
-        greatest = state.entries().map(|entry| entry.cut_stamp()).max().unwrap_or_default();
+pub fn delete(node: &NodeState, pen: &Pen, field: &Field, erase: bool) -> Vec<Draft> {
+    Planner { node, field, pen, add_only: false, earlier: &[] }.delete(erase)
+}
+
+fn permanent() -> Refusal {
+    Refusal::new(
+        Code::NotAuthorised,
+        "entries of revoked, successor and members of a key's own node are permanent: elements can only be added",
+    )
+}
+
+impl Planner<'_> {
+    fn act(&self, action: &Action) -> Result<Vec<Draft>, Refusal> {
+        let is_permanent = self.rules().is_permanent(self.field);
+        match action {
+            Action::Set(wanted) => self.wish(wanted),
+            Action::Add(_) if is_permanent => self.kind_acts(action),
+            _ if is_permanent => Err(permanent()),
+            Action::Delete { erase } => Ok(self.delete(*erase)),
+            _ => self.kind_acts(action),
+        }
     }
-    if erase {
-        let mut eraser = Draft::new(node, field, Kind::KILL);
-        eraser.value = Some(Value::from(rustdht_core::Entry::ERASE));
-        eraser.after = greatest;
-        drafts.push(eraser);
+
+    fn kind_acts(&self, action: &Action) -> Result<Vec<Draft>, Refusal> {
+        let kind = action.kind().unwrap_or_else(|| Kind::listed(Kind::REGISTER));
+        self.node.kinds().written(&kind)?.act(self, action)
     }
-    let mut cut_off = Draft::new(node, field, Kind::NULL);
-    cut_off.value = Some(Value::Null);
-    cut_off.after = greatest;
-    if let Some(view) = node.field(field).and_then(FieldState::view) {
-        cut_off.over.push(view.entry);
+
+    fn wish(&self, wanted: &Wanted) -> Result<Vec<Draft>, Refusal> {
+        if self.rules().is_permanent(self.field) {
+            return self.permanent_wish(wanted);
+        }
+        match wanted {
+            Wanted::Value(Value::Null) => Ok(self.delete(false)),
+            Wanted::Value(value) => self.register(value).map(|draft| vec![draft]),
+            Wanted::Wrapped { kind, content } => self.node.kinds().written(kind)?.wish(self, content),
+        }
     }
-    drafts.push(cut_off);
-    drafts
+
+    /// A set that holds all that is there; what is new is added.
+    fn permanent_wish(&self, wanted: &Wanted) -> Result<Vec<Draft>, Refusal> {
+        let Wanted::Wrapped { kind, content } = wanted else { return Err(permanent()) };
+        if !kind.is_set() {
+            return Err(permanent());
+        }
+        let made = self.node.kinds().written(kind)?.wish(self, content)?;
+        if made.iter().any(|draft| draft.value.is_none()) { Err(permanent()) } else { Ok(made) }
+    }
+
+    fn register(&self, value: &Value) -> Result<Draft, Refusal> {
+        // GUN's ties hold at the one stamp of a commit.
+        if self.deleted_before() && ham::compare_values(value, &Value::Null).is_lt() {
+            let detail = "the deletion in the same commit hides this value: set it without deleting the field";
+            return Err(Refusal::new(Code::DuplicateOperation, detail));
+        }
+        let mut draft = self.draft(&Kind::listed(Kind::REGISTER)).with_value(value.clone());
+        draft.over = self.seen();
+        Ok(draft)
+    }
+
+    /// What a register or a deletion is written over: what is shown, and the registers behind it, of which several
+    /// writers have one each in owned and mirror space.
+    fn seen(&self) -> Vec<EntryId> {
+        let Some(field) = self.state() else { return Vec::new() };
+        let shown = field.chosen().map(|chosen| chosen.source);
+        let mut registers: Vec<&Arc<Entry>> = field.counted().filter(|entry| entry.kind.is_register()).collect();
+        registers.sort_unstable_by(|a, b| ham::compare(b, a));
+        let mut seen: Vec<EntryId> = Vec::with_capacity(MAX_OVER);
+        for entry in shown.into_iter().chain(registers) {
+            if seen.len() < MAX_OVER && !seen.contains(&entry.id) {
+                seen.push(entry.id);
+            }
+        }
+        seen.sort_unstable();
+        seen
+    }
+
+    fn delete(&self, erase: bool) -> Vec<Draft> {
+        if self.rules().is_permanent(self.field) {
+            return Vec::new();
+        }
+        let kill = Kind::listed(Kind::KILL);
+        let mut drafts = self.removals(&kill, &self.removable());
+        let greatest = self.entries().map(|entry| entry.cut_stamp()).max().unwrap_or_default();
+        if erase {
+            let mut eraser = self.draft(&kill).with_value(Value::from(Entry::ERASE));
+            eraser.after = greatest;
+            drafts.push(eraser);
+        }
+        let mut cut_off = self.draft(&Kind::listed(Kind::NULL)).with_value(Value::Null);
+        cut_off.after = greatest;
+        cut_off.over = self.seen();
+        drafts.push(cut_off);
+        drafts
+    }
+}
+
+/// The elements of `{"@set":[...]}`.
+pub(crate) fn elements(content: &Content) -> Result<Vec<&Value>, Refusal> {
+    let Content::List(items) = content else {
+        return Err(Refusal::new(Code::BadValue, "'@set' holds an array of values"));
+    };
+    items.iter().map(|item| item.as_value().and_then(element)).collect()
+}
+
+/// What may be an element of a set.
+pub(crate) fn element(value: &Value) -> Result<&Value, Refusal> {
+    match value {
+        Value::Null => Err(Refusal::new(Code::BadValue, "null cannot be an element of a set")),
+        value => Ok(value),
+    }
 }

@@ -1,12 +1,16 @@
 //! What fields show after writes, removals, deletes and erases, as people meet them.
 
+mod inspect;
+mod kinds;
+mod spaces;
+
 use std::sync::Arc;
 
-use rustdht_core::{Entry, Kind, NetId, Soul, Stamp, Value, json::Ints};
+use rustdht_core::{Code, Entry, Kind, NetId, Session, Soul, Stamp, Value, json::Ints};
 use rustdht_testkit::{Author, set_add, set_remove, write};
 use rustdht_wire::Operation;
 
-use crate::{Draft, Merge, NodeState, Wanted, render};
+use crate::{Action, Draft, Merge, NodeState, Pen, Wanted, render};
 
 const NET: NetId = NetId([0; 32]);
 
@@ -43,10 +47,10 @@ impl Story {
             soul: draft.soul,
             field: draft.field,
             kind: draft.kind,
-            slot: rustdht_core::Slot::Own,
+            slot: draft.slot,
             kills: draft.kills,
             over: draft.over,
-            base: None,
+            base: draft.base,
         };
         let operations = drafts.into_iter().map(operation).collect();
         let entries = self.at(self.time, operations);
@@ -62,45 +66,62 @@ impl Story {
     fn field(&self) -> rustdht_core::Field {
         "f".parse().unwrap()
     }
+
+    fn pen(&self) -> Pen {
+        Pen::new(self.author.public(), Session([1; 8]), None)
+    }
+
+    fn plan(&self, action: &Action) -> Result<Vec<Draft>, Code> {
+        let mut drafts = Vec::new();
+        let planned = crate::plan(&self.node, &self.pen(), &self.field(), action, &mut drafts);
+        planned.map(|_| drafts).map_err(|refusal| refusal.code)
+    }
+
+    fn wish(&self, wanted: &Wanted, import: bool) -> Result<Vec<Draft>, Code> {
+        crate::write(&self.node, &self.pen(), &self.field(), wanted, import).map_err(|refusal| refusal.code)
+    }
+
+    /// Plans, signs and joins.
+    fn act(&mut self, action: &Action) {
+        let drafts = self.plan(action).unwrap();
+        assert_ne!(drafts, [], "{action:?} changes something");
+        self.draft(drafts);
+    }
 }
 
 fn set(elements: &[i64]) -> Wanted {
-    Wanted::Set(elements.iter().map(|element| Value::Int(*element)).collect())
+    Wanted::set(elements.iter().map(|element| Value::Int(*element)))
 }
 
 #[test]
 fn wrapped_sets_become_what_was_wanted() {
     let mut story = Story::new("s");
-    let field = story.field();
     for (wanted, shown) in [(&[3, 1, 2][..], "[1,2,3]"), (&[2, 4], "[2,4]"), (&[], "")] {
-        let drafts = crate::write(&story.node, &field, &set(wanted), false).unwrap();
+        let drafts = story.wish(&set(wanted), false).unwrap();
         story.draft(drafts);
         let expected = if shown.is_empty() { "{}".to_owned() } else { format!("{{\"f\":{{\"@set\":{shown}}}}}") };
         assert_eq!(story.shown(), expected);
-        assert_eq!(crate::write(&story.node, &field, &set(wanted), false).unwrap(), [], "repeating it changes nothing");
+        assert_eq!(story.wish(&set(wanted), false), Ok(vec![]), "repeating it changes nothing");
     }
 }
 
 #[test]
 fn an_import_only_adds() {
     let mut story = Story::new("s");
-    let field = story.field();
-    story.draft(crate::write(&story.node, &field, &set(&[1, 2]), false).unwrap());
-    story.draft(crate::write(&story.node, &field, &set(&[2, 3]), true).unwrap());
+    story.draft(story.wish(&set(&[1, 2]), false).unwrap());
+    story.draft(story.wish(&set(&[2, 3]), true).unwrap());
     assert_eq!(story.shown(), r#"{"f":{"@set":[1,2,3]}}"#);
 }
 
 #[test]
 fn five_and_five_point_nought_are_one_element() {
     let mut story = Story::new("s");
-    let field = story.field();
-    story.draft(crate::add(&story.node, &field, &Value::Int(5)).unwrap());
-    let drafts = crate::write(&story.node, &field, &Wanted::Set(vec![Value::Float(5.0)]), false).unwrap();
-    assert_eq!(drafts, []);
-    story.draft(crate::add(&story.node, &field, &Value::Float(5.0)).unwrap());
+    story.act(&Action::Add(Value::Int(5)));
+    assert_eq!(story.wish(&Wanted::set([Value::Float(5.0)]), false), Ok(vec![]));
+    story.act(&Action::Add(Value::Float(5.0)));
     assert_eq!(story.shown(), r#"{"f":{"@set":[5.0]}}"#);
-    assert_eq!(crate::remove(&story.node, &field, &Value::Int(6)), []);
-    story.draft(crate::remove(&story.node, &field, &Value::Int(5)));
+    assert_eq!(story.plan(&Action::Remove(Value::Int(6))), Ok(vec![]));
+    story.act(&Action::Remove(Value::Int(5)));
     assert_eq!(story.shown(), "{}");
 }
 
@@ -123,13 +144,11 @@ fn an_unseen_add_survives_a_remove() {
 fn a_delete_hides_what_it_did_not_see_and_a_later_write_shows() {
     let mut story = Story::new("s");
     let soul = story.soul();
-    let field = story.field();
     let before =
         story.at(500, vec![set_add(&soul, "f", Value::Int(1)).unwrap(), write(&soul, "f", Value::Int(7)).unwrap()]);
     let unseen = story.at(900, vec![set_add(&soul, "f", Value::Int(2)).unwrap()]);
     story.join(&before);
-    let drafts = crate::delete(&story.node, &field, false);
-    story.draft(drafts);
+    story.act(&Action::Delete { erase: false });
     story.join(&unseen);
     assert_eq!(story.shown(), "{}", "a lesser stamp is hidden, seen by the deleter or not");
     let after = story.at(2000, vec![set_add(&soul, "f", Value::Int(3)).unwrap()]);
@@ -182,13 +201,12 @@ fn kinds_of_the_future_are_kept_and_shown_as_opaque() {
 fn an_erase_forgets_the_values_below_it() {
     let mut story = Story::new("s");
     let soul = story.soul();
-    let field = story.field();
     let old = story.at(
         5,
         vec![write(&soul, "f", Value::from("secret")).unwrap(), set_add(&soul, "f", Value::from("too")).unwrap()],
     );
     story.join(&old);
-    story.draft(crate::delete(&story.node, &field, true));
+    story.act(&Action::Delete { erase: true });
     assert!(
         !story
             .node

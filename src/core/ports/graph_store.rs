@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{CommitId, Entry, EntryId, Field, RecordId, Soul, Stamp};
+use super::{CheckCursor, CheckPage, Fault, Repaired};
+use crate::{CertificateId, CommitId, Entry, EntryId, Field, RecordId, Soul, Stamp};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,39 @@ pub struct Loser {
     pub lost_ms: u64,
 }
 
+/// A page of a field's history.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryPage {
+    /// Displaced entries, newest first.
+    pub losers: Vec<Loser>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<i64>,
+}
+
+/// A member gateway's word for a commit, to be kept while any entry of the commit lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorsement {
+    /// The commit.
+    pub commit: CommitId,
+    /// The certificate with the right `endorse`; its audience signed.
+    pub certificate: CertificateId,
+    /// Over `BLAKE3("rustdht/endorse/1" || commit id)`.
+    pub signature: [u8; 64],
+    /// The id that reconciliation compares.
+    pub record: RecordId,
+}
+
+/// An endorsement in one partition that its commit touches: what the reconciliation index holds of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EndorsedPartition {
+    /// The id that reconciliation compares.
+    pub record: RecordId,
+    /// The partition.
+    pub partition: u16,
+    /// The commit's stamp.
+    pub stamp: Stamp,
+}
+
 /// A private row of a bridge or of the node itself, written in the same transaction as the graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SideRow {
@@ -82,6 +116,8 @@ pub struct Batch {
     pub drops: Vec<(EntryId, RecordId)>,
     /// Commits of `puts` that the store may not hold yet.
     pub commits: Vec<Arc<StoredCommit>>,
+    /// Endorsements of commits that have entries after this batch; others are passed over, known ones stay.
+    pub endorsements: Vec<Endorsement>,
     /// Entries that were displaced.
     pub losers: Vec<Loser>,
     /// An erase covers these: their history goes too.
@@ -104,6 +140,10 @@ pub enum Applied {
     Done {
         /// Feed number.
         feed: u64,
+        /// Endorsed partitions that came to be: an endorsement is new, or its commit has its first entry there.
+        endorsed: Vec<EndorsedPartition>,
+        /// Endorsed partitions that ended: the commit has no entry there any more.
+        ended: Vec<EndorsedPartition>,
     },
     /// Another process changed one of the souls since `seen_feed`; nothing was written. Load again and retry.
     Conflict,
@@ -123,8 +163,8 @@ pub struct IndexRow {
     pub id: EntryId,
     /// Its partition.
     pub partition: u16,
-    /// Its stamp.
-    pub stamp: Stamp,
+    /// The whole seconds since 2020-01-01 under which it is compared.
+    pub seconds: u32,
 }
 
 /// One row of the change feed.
@@ -162,7 +202,8 @@ pub struct StoreStats {
 /// Durable storage. Correct for several processes on one database.
 #[async_trait]
 pub trait GraphStore: Send + Sync {
-    /// Every entry of these souls, dropped values included, in no particular order.
+    /// Every entry of these souls, dropped values included, in no particular order. Here and in every other read a row
+    /// that cannot be decoded is passed over, logged and counted: one damaged row must not take its node with it.
     async fn load(&self, souls: &[Soul]) -> Result<Vec<Entry>, StoreError>;
 
     /// One transaction; concurrent callers share it, and each is answered after it is durable. Batches of one caller
@@ -175,15 +216,35 @@ pub trait GraphStore: Send + Sync {
     /// The stored commits among these, in no particular order.
     async fn commits(&self, ids: &[CommitId]) -> Result<Vec<StoredCommit>, StoreError>;
 
-    /// A page of all entries in storage order, for building the reconciliation index; `after` is the last page's
-    /// cursor, 0 at first. An empty page ends it.
+    /// A page of all entries but those of local souls, in storage order, for building the reconciliation index; `after`
+    /// is the last page's cursor, 0 at first. An empty page ends it.
     async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexRow>, i64), StoreError>;
+
+    /// A page of all endorsed partitions in storage order, for building the reconciliation index; as
+    /// [`GraphStore::index`]. An endorsement's partitions stay together, so a page may be longer than `limit` by those
+    /// of one commit.
+    async fn endorsed(&self, after: i64, limit: u32) -> Result<(Vec<EndorsedPartition>, i64), StoreError>;
+
+    /// Endorsements whose record id begins with the first eight bytes of one of these; the caller compares the rest.
+    async fn endorsements_by_record(&self, records: &[RecordId]) -> Result<Vec<Endorsement>, StoreError>;
+
+    /// The endorsements of these commits, in no particular order.
+    async fn endorsements(&self, commits: &[CommitId]) -> Result<Vec<Endorsement>, StoreError>;
+
+    /// Entries of one commit, at most `limit`, in no particular order.
+    async fn entries_of(&self, commit: CommitId, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Souls that begin with `prefix`, greater than `after`, ascending by bytes.
     async fn souls(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Soul>, StoreError>;
 
-    /// Displaced entries of a field, newest first.
-    async fn history(&self, soul: &Soul, field: &Field, limit: u32) -> Result<Vec<Loser>, StoreError>;
+    /// Displaced entries of a field, newest first; `before` is the last page's `next`, `None` at first.
+    async fn history(
+        &self,
+        soul: &Soul,
+        field: &Field,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<HistoryPage, StoreError>;
 
     /// Whether history holds any of these ids; the ones it does.
     async fn in_history(&self, ids: &[EntryId]) -> Result<Vec<EntryId>, StoreError>;
@@ -207,6 +268,14 @@ pub trait GraphStore: Send + Sync {
 
     /// Removes old history and feed rows; see the adapter's configuration.
     async fn trim(&self, now_ms: u64) -> Result<(), StoreError>;
+
+    /// Looks at some of the rows, at least one and about `limit`, and says what is wrong with them. Signatures and proofs
+    /// are not looked at.
+    async fn check(&self, after: CheckCursor, limit: u32) -> Result<CheckPage, StoreError>;
+
+    /// Puts faults right that [`GraphStore::check`] found, in one transaction: rows that cannot be used go to
+    /// [`super::LOST_AND_FOUND`], counts and look-up rows are made anew. A fault that is none any more is passed over.
+    async fn repair(&self, faults: Vec<Fault>, now_ms: u64) -> Result<Repaired, StoreError>;
 
     /// Counts.
     async fn stats(&self) -> Result<StoreStats, StoreError>;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::StoreError;
-use crate::{CommitId, RecordId, Refusal, Soul};
+use crate::{CommitId, PublicKey, RecordId, Refusal, Soul};
 
 /// A replica: the public key behind its PeerId belongs to one database.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +110,9 @@ pub struct NetworkStatus {
     pub indexed: u64,
 }
 
+/// Greatest size of a message that nobody stores, in bytes: a preview of 32 KiB of keystrokes and what is around it.
+pub const MAX_LIVE_BYTES: usize = 40 * 1024;
+
 /// node -> net.
 #[async_trait]
 pub trait Replicator: Send + Sync {
@@ -128,6 +131,14 @@ pub trait Replicator: Send + Sync {
 
     /// Asks connected members for a block; unverified.
     async fn fetch_block(&self, cid: &Cid) -> Option<Bytes>;
+
+    /// Asks connected members for a member certificate for `gateway`: the chain from the leaf up, each as the certificate's
+    /// bytes and signature; unverified. Empty: no member issues any.
+    async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError>;
+
+    /// Gives members that are connected now a message that nobody stores: awareness and keystrokes of open documents.
+    /// At most [`MAX_LIVE_BYTES`]; lost where it does not get through.
+    async fn broadcast(&self, message: Bytes) -> Result<(), ReplicationError>;
 
     /// Peers known.
     async fn peers(&self) -> Result<Vec<PeerStatus>, ReplicationError>;
@@ -169,6 +180,13 @@ pub trait Ingest: Send + Sync {
 
     /// Envelopes that carry every entry of a soul.
     async fn soul_envelopes(&self, soul: &Soul, max_bytes: usize) -> Vec<Bytes>;
+
+    /// A member certificate for `gateway`, if this gateway may issue one: the chain from the leaf up, as bytes and
+    /// signature.
+    async fn certify(&self, gateway: PublicKey) -> Vec<(Bytes, Bytes)>;
+
+    /// A message that nobody stores. `false`: it breaks a rule and is not to be passed on.
+    async fn heard(&self, from: &ReplicaId, message: Bytes) -> bool;
 
     /// A block that is here.
     async fn block(&self, cid: &Cid) -> Option<Bytes>;

@@ -1,4 +1,4 @@
-//! Register: the greatest entry in HAM order.
+//! Register: the greatest entry in HAM order. Plain values are written by the planner itself.
 
 use std::sync::Arc;
 
@@ -17,9 +17,11 @@ impl Lattice for Register {
         !matches!(value, Value::Null)
     }
 
-    fn view(&self, entries: &[&Arc<Entry>]) -> Shown {
-        let greatest = entries.iter().max_by(|a, b| ham::compare(a, b));
-        let value = greatest.and_then(|entry| entry.body.value()).cloned();
-        Shown::Value(value.unwrap_or(Value::Null))
+    fn winner<'a>(&self, entries: &[&'a Arc<Entry>]) -> Option<&'a Arc<Entry>> {
+        entries.iter().copied().max_by(|a, b| ham::compare(a, b))
+    }
+
+    fn view(&self, entries: &[&Arc<Entry>]) -> Option<Shown> {
+        self.winner(entries)?.body.value().cloned().map(Shown::Value)
     }
 }

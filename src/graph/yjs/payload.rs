@@ -1,0 +1,276 @@
+//! What an item carries.
+
+use std::ops::Range;
+
+use rustdht_core::Refusal;
+
+use super::{
+    lib0::{Reader, malformed, write_buffer, write_uint},
+    tree::{self, Tree},
+};
+
+/// Deepest nesting of plain values; a decoder recurses, and stock documents stay far below.
+pub(super) const MAX_DEPTH: usize = 48;
+
+/// References of content types on the wire (Yjs `contentRefs`).
+pub(super) mod reference {
+    pub(crate) const GC: u8 = 0;
+    pub(crate) const DELETED: u8 = 1;
+    pub(crate) const JSON: u8 = 2;
+    pub(crate) const BINARY: u8 = 3;
+    pub(crate) const STRING: u8 = 4;
+    pub(crate) const EMBED: u8 = 5;
+    pub(crate) const FORMAT: u8 = 6;
+    pub(crate) const TYPE: u8 = 7;
+    pub(crate) const ANY: u8 = 8;
+    pub(crate) const SKIP: u8 = 10;
+
+    /// Of nested types.
+    pub(crate) const LIST: u8 = 0;
+    pub(crate) const XML_ELEMENT: u8 = 3;
+    pub(crate) const XML_FRAGMENT: u8 = 4;
+}
+
+/// A nested shared type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TypeRef {
+    /// 0 array, 1 map, 2 text, 3 XML element, 4 XML fragment, 6 XML text. XML hooks (5) are refused: yrs
+    /// does not read their names.
+    reference: u8,
+    /// Node name of an element.
+    name: Option<Box<str>>,
+}
+
+impl TypeRef {
+    pub(super) const fn reference(&self) -> u8 {
+        self.reference
+    }
+}
+
+/// The content of an item. Subdocuments, moves and weak links are refused: this gateway cannot keep their promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    /// Deleted, and forgotten.
+    Deleted(u32),
+    /// The content of lists of old versions: JSON texts, or "undefined".
+    Json(Vec<Box<str>>),
+    /// Bytes.
+    Binary(Box<[u8]>),
+    /// Text; its length counts UTF-16 code units.
+    String(Box<str>),
+    /// A JSON text that counts as one character.
+    Embed(Box<str>),
+    /// A mark: key and JSON text.
+    Format(Box<str>, Box<str>),
+    /// A nested shared type.
+    Type(TypeRef),
+    /// Plain values, each as lib0's `any`.
+    Any(Vec<Box<[u8]>>),
+}
+
+#[cfg(test)]
+impl Payload {
+    /// A nested shared type by its reference.
+    pub(super) fn nested(reference: u8) -> Self {
+        Self::Type(TypeRef { reference, name: (reference == 3).then(|| "p".into()) })
+    }
+}
+
+pub(super) fn utf16_len(text: &str) -> usize {
+    text.chars().map(char::len_utf16).sum()
+}
+
+fn json_text(text: &str) -> Result<Box<str>, Refusal> {
+    tree::parse_json(text).map(|_| text.into())
+}
+
+impl Payload {
+    pub(super) fn decode(reader: &mut Reader<'_>, kind: u8) -> Result<Self, Refusal> {
+        Ok(match kind {
+            reference::DELETED => Self::Deleted(reader.uint32()?),
+            reference::JSON => {
+                let count = reader.uint()?;
+                let mut texts = Vec::new();
+                for _ in 0..count {
+                    let text = reader.text()?;
+                    texts.push(if text == "undefined" { text.into() } else { json_text(text)? });
+                }
+                Self::Json(texts)
+            }
+            reference::BINARY => Self::Binary(reader.buffer()?.into()),
+            reference::STRING => Self::String(reader.text()?.into()),
+            reference::EMBED => Self::Embed(json_text(reader.text()?)?),
+            reference::FORMAT => Self::Format(reader.text()?.into(), json_text(reader.text()?)?),
+            reference::TYPE => {
+                let reference = u8::try_from(reader.uint()?).unwrap_or(u8::MAX);
+                let name = match reference {
+                    3 => Some(reader.text()?.into()),
+                    0..=2 | 4 | 6 => None,
+                    _ => return Err(malformed("a Yjs update holds a shared type that is not known here")),
+                };
+                Self::Type(TypeRef { reference, name })
+            }
+            reference::ANY => {
+                let count = reader.uint()?;
+                let mut values = Vec::new();
+                for _ in 0..count {
+                    let before = reader.rest();
+                    tree::skip_any(reader, 0)?;
+                    values.push(before[..before.len() - reader.rest().len()].into());
+                }
+                Self::Any(values)
+            }
+            _ => return Err(malformed("a Yjs update holds a content type that is not supported here")),
+        })
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Deleted(len) => write_uint(out, u64::from(*len)),
+            Self::Json(texts) => {
+                write_uint(out, texts.len() as u64);
+                texts.iter().for_each(|text| write_buffer(out, text.as_bytes()));
+            }
+            Self::Binary(bytes) => write_buffer(out, bytes),
+            Self::String(text) | Self::Embed(text) => write_buffer(out, text.as_bytes()),
+            Self::Format(key, value) => {
+                write_buffer(out, key.as_bytes());
+                write_buffer(out, value.as_bytes());
+            }
+            Self::Type(kind) => {
+                write_uint(out, u64::from(kind.reference));
+                if let Some(name) = &kind.name {
+                    write_buffer(out, name.as_bytes());
+                }
+            }
+            Self::Any(values) => {
+                write_uint(out, values.len() as u64);
+                values.iter().for_each(|value| out.extend_from_slice(value));
+            }
+        }
+    }
+
+    pub(super) const fn reference(&self) -> u8 {
+        match self {
+            Self::Deleted(_) => reference::DELETED,
+            Self::Json(_) => reference::JSON,
+            Self::Binary(_) => reference::BINARY,
+            Self::String(_) => reference::STRING,
+            Self::Embed(_) => reference::EMBED,
+            Self::Format(..) => reference::FORMAT,
+            Self::Type(_) => reference::TYPE,
+            Self::Any(_) => reference::ANY,
+        }
+    }
+
+    /// How many clocks it takes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Deleted(len) => *len as usize,
+            Self::Json(texts) => texts.len(),
+            Self::String(text) => utf16_len(text),
+            Self::Any(values) => values.len(),
+            Self::Binary(_) | Self::Embed(_) | Self::Format(..) | Self::Type(_) => 1,
+        }
+    }
+
+    /// Rough size on the wire.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Deleted(_) => 5,
+            Self::Json(texts) => 5 + texts.iter().map(|text| text.len() + 4).sum::<usize>(),
+            Self::Binary(bytes) => bytes.len() + 4,
+            Self::String(text) | Self::Embed(text) => text.len() + 4,
+            Self::Format(key, value) => key.len() + value.len() + 8,
+            Self::Type(kind) => 1 + kind.name.as_ref().map_or(0, |name| name.len() + 4),
+            Self::Any(values) => 5 + values.iter().map(|value| value.len()).sum::<usize>(),
+        }
+    }
+
+    /// The part between two offsets. As in Yjs, half a surrogate pair becomes U+FFFD.
+    pub(super) fn slice(&self, range: Range<usize>) -> Self {
+        let whole = 0..self.len();
+        if range == whole {
+            return self.clone();
+        }
+        match self {
+            Self::Deleted(_) => Self::Deleted(u32::try_from(range.len()).unwrap_or(u32::MAX)),
+            Self::Json(texts) => Self::Json(texts[range].to_vec()),
+            Self::Any(values) => Self::Any(values[range].to_vec()),
+            Self::String(text) => Self::String(slice_utf16(text, range).into()),
+            other => other.clone(),
+        }
+    }
+
+    /// The elements of a list, one character, or the one thing that stands at `offset`, for comparison.
+    pub(super) fn element(&self, offset: usize) -> Option<Tree> {
+        Some(match self {
+            Self::Deleted(_) => return None,
+            Self::Json(texts) => tree::parse_legacy(texts.get(offset)?),
+            Self::Any(values) => tree::parse_any(values.get(offset)?),
+            Self::Binary(bytes) => Tree::Bytes(bytes.to_vec()),
+            Self::String(text) => Tree::Unit(unit_at(text, offset)?),
+            Self::Embed(text) => Tree::List(vec![Tree::from("embed"), tree::parse_legacy(text)]),
+            Self::Format(key, value) => {
+                Tree::List(vec![Tree::from("format"), Tree::from(&**key), tree::parse_legacy(value)])
+            }
+            Self::Type(kind) => Tree::Type(kind.reference, kind.name.clone()),
+        })
+    }
+}
+
+fn unit_at(text: &str, offset: usize) -> Option<u16> {
+    text.encode_utf16().nth(offset)
+}
+
+/// Byte offset of a UTF-16 offset, and whether it lies inside a surrogate pair (then of the pair's begin).
+fn byte_at(text: &str, offset: usize) -> (usize, bool) {
+    let mut units = 0;
+    for (at, char) in text.char_indices() {
+        if units == offset {
+            return (at, false);
+        }
+        units += char.len_utf16();
+        if units > offset {
+            return (at, true);
+        }
+    }
+    (text.len(), false)
+}
+
+fn slice_utf16(text: &str, range: Range<usize>) -> String {
+    let (start, cuts_start) = byte_at(text, range.start);
+    let (end, cuts_end) = byte_at(text, range.end);
+    let mut out = String::new();
+    let start = if cuts_start {
+        out.push('\u{fffd}');
+        start + 4
+    } else {
+        start
+    };
+    out.push_str(text.get(start..end).unwrap_or_default());
+    if cuts_end && range.end > range.start {
+        out.push('\u{fffd}');
+    }
+    out
+}
+
+/// Whether a UTF-16 offset lies inside a surrogate pair.
+pub(super) fn inside_pair(text: &str, offset: usize) -> bool {
+    byte_at(text, offset).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_pair_becomes_the_replacement_character() {
+        let text = "a\u{1f600}b";
+        assert_eq!(slice_utf16(text, 0..2), "a\u{fffd}");
+        assert_eq!(slice_utf16(text, 2..4), "\u{fffd}b");
+        assert_eq!(slice_utf16(text, 1..3), "\u{1f600}");
+        assert_eq!(slice_utf16(text, 1..2), "\u{fffd}");
+        assert!(inside_pair(text, 2) && !inside_pair(text, 1) && !inside_pair(text, 4));
+    }
+}
