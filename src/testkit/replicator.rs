@@ -9,25 +9,36 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    CommitId, Soul,
+    CommitId, PublicKey, Soul,
     ports::{Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator},
 };
 
-/// Remembers what was published.
 #[derive(Debug, Default)]
-pub struct Recorder(Mutex<Vec<Published>>);
+struct Told {
+    published: Vec<Published>,
+    broadcast: Vec<Bytes>,
+}
+
+/// Remembers what was published and broadcast.
+#[derive(Debug, Default)]
+pub struct Recorder(Mutex<Told>);
 
 impl Recorder {
     /// Takes what was published since the last call.
     pub fn take(&self) -> Vec<Published> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).published)
+    }
+
+    /// Takes what was broadcast since the last call.
+    pub fn take_broadcast(&self) -> Vec<Bytes> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).broadcast)
     }
 }
 
 #[async_trait]
 impl Replicator for Recorder {
     async fn publish(&self, published: Published) -> Result<(), ReplicationError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(published);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).published.push(published);
         Ok(())
     }
 
@@ -45,6 +56,15 @@ impl Replicator for Recorder {
 
     async fn fetch_block(&self, _cid: &Cid) -> Option<Bytes> {
         None
+    }
+
+    async fn certify(&self, _gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
+        Ok(Vec::new())
+    }
+
+    async fn broadcast(&self, message: Bytes) -> Result<(), ReplicationError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).broadcast.push(message);
+        Ok(())
     }
 
     async fn peers(&self) -> Result<Vec<PeerStatus>, ReplicationError> {

@@ -1,49 +1,71 @@
 //! Everything that decides about an envelope except its signature.
 
 use bytes::Bytes;
-use rustdht_core::{Body, Code, CommitId, Entry, EntryId, Refusal, Space, Timing, UNSIGNED, ports::StoredCommit};
+use rustdht_core::{Code, CommitId, Entry, EntryId, Mode, Refusal, Soul, Space, Timing, UNSIGNED, ports::StoredCommit};
 
 use crate::{
-    Header, Operation, Place, Rules,
+    Header, Operation, Place, Rules, Standing,
+    authority::{self, Authority},
+    content,
     envelope::{Envelope, Ties},
     key::check_key,
     merkle::{self, Hash},
+    operation::Salted,
     proofs::{self, Rows},
     refuse::{Within, malformed, refuse},
-    rules::{Signer, Slots},
-    verify::{Checked, Verified},
+    rules::{Mirror, Slots},
+    verify::{Checked, Need, Verified, Wanted},
 };
 
-/// Checks an envelope in this order: size, canonical form, header, network, author key, time, certificates, that there is
-/// a signature, then each operation by itself, what needs the whole commit, and the tree. The signature itself comes last,
-/// in [`Checked::verify`] or [`crate::verify_batch`].
+/// Checks an envelope in this order: size, canonical form, header, network, author key, time, that there is a signature,
+/// certificates, then each operation by itself, what needs the whole commit, and the tree. The signatures come last, in
+/// [`Checked::verify`] or [`crate::verify_batch`], and with them whether an operation has the endorsement that it needs.
 ///
 /// At a door the first refusal refuses the whole, and `field` says where (`ops.3.v`, `h.stamp`). Between replicas an
-/// operation that breaks a rule is refused alone.
+/// operation that breaks a rule is refused alone. A content commit is judged whole everywhere.
 ///
 /// # Errors
 /// The refusal of the whole.
-pub fn check(bytes: &[u8], place: Place, rules: &Rules) -> Result<Checked, Refusal> {
+pub fn check(bytes: &[u8], place: Place, rules: &Rules<'_>) -> Result<Checked, Refusal> {
     let envelope = Envelope::decode(bytes, place)?;
     let header = Header::decode(envelope.header).within("h")?;
-    let timing = check_header(&header, &envelope, rules)?;
-    let signature = envelope.signature.ok_or_else(|| malformed("a signed commit carries its signature").within("g"))?;
+    if header.net != rules.net {
+        return refuse(Code::WrongNetwork, "the commit belongs to another network").within("h.net");
+    }
+    if header.author == UNSIGNED {
+        if content::is_content(&envelope) {
+            return content::check(header, &envelope);
+        }
+        return refuse(Code::BadKey, "only commits of content souls are unsigned").within("h.author");
+    }
+    check_signed(header, &envelope, place, rules)
+}
 
+fn check_signed(header: Header, envelope: &Envelope<'_>, place: Place, rules: &Rules<'_>) -> Result<Checked, Refusal> {
+    check_key(&header.author).within("h.author")?;
+    let timing = header.stamp.timing(rules.now_ms);
+    if timing == Timing::TooEarly {
+        return refuse(Code::TooEarly, "the stamp is more than 24 hours ahead of the clock here").within("h.stamp");
+    }
+    let signature = envelope.signature.ok_or_else(|| malformed("a signed commit carries its signature").within("g"))?;
     let n = usize::from(header.n);
     if let Some(position) = envelope.operations.iter().position(|(index, _)| usize::from(*index) >= n) {
         return refuse(Code::OutOfRange, "the index of an operation is below n").within(&format!("ops.{position}"));
     }
+    let Authority { author, certificates, vouchers, unknown } = authority::judge(&header, envelope, place, rules)?;
+
     let id = CommitId::of(envelope.header);
-    let signer = Signer::new(&header);
-    let mut soul = None;
+    let mirror = if place == Place::Door { Mirror::Refused } else { Mirror::Own };
+    let mut last = None;
     let mut scratch = Vec::with_capacity(512);
     let mut leaves = Vec::with_capacity(envelope.operations.len());
     let mut entries = Vec::with_capacity(envelope.operations.len());
     for (index, raw) in &envelope.operations {
         leaves.push(raw.leaf(*index, &mut scratch));
-        let judged = raw
-            .parse(&mut soul)
-            .and_then(|op| signer.judge(&op, place).map(|()| entry(op, *index, id, &signer, &header)));
+        let judged = raw.parse(&mut last, Salted::Yes).and_then(|op| {
+            let standing = author.judge(&op, &header.session, header.stamp, place, mirror)?;
+            Ok(entry(op, *index, id, &standing, &header))
+        });
         match judged.map_err(|refusal| refusal.within(&format!("ops.{index}"))) {
             Err(refusal) if place == Place::Door => return Err(refusal),
             judged => entries.push((*index, judged)),
@@ -54,7 +76,7 @@ pub fn check(bytes: &[u8], place: Place, rules: &Rules) -> Result<Checked, Refus
     }
     let proven = prove(&header, &envelope.ties, &leaves, &mut entries)?;
 
-    let value_less = entries.iter().any(|(_, entry)| matches!(entry, Ok(Entry { body: Body::Dropped(_), .. })));
+    let needs = if place == Place::Replica { needs(&entries, rules) } else { Vec::new() };
     let commit = StoredCommit {
         id,
         header: Bytes::copy_from_slice(envelope.header),
@@ -62,40 +84,32 @@ pub fn check(bytes: &[u8], place: Place, rules: &Rules) -> Result<Checked, Refus
         leaves: proven.leaves,
         proofs: proven.proofs,
     };
-    Ok(Checked::new(Verified { header, commit, timing, entries, value_less }, *signature))
+    let verified = Verified { certificates, ..Verified::new(header, commit, timing, entries) };
+    Ok(Checked::signed(verified, *signature, place, vouchers, needs, unknown))
 }
 
-fn check_header(header: &Header, envelope: &Envelope<'_>, rules: &Rules) -> Result<Timing, Refusal> {
-    if header.net != rules.net {
-        return refuse(Code::WrongNetwork, "the commit belongs to another network").within("h.net");
+/// The operations that need somebody's word in this network.
+fn needs(entries: &Judged, rules: &Rules<'_>) -> Vec<Need> {
+    if rules.mode == Mode::Open {
+        return Vec::new();
     }
-    if header.author == UNSIGNED {
-        return Err(refuse_unsigned(envelope));
-    }
-    check_key(&header.author).within("h.author")?;
-    let timing = header.stamp.timing(rules.now_ms);
-    if timing == Timing::TooEarly {
-        return refuse(Code::TooEarly, "the stamp is more than 24 hours ahead of the clock here").within("h.stamp");
-    }
-    if !header.auth.is_empty() {
-        return refuse(Code::CertificateMissing, "no certificate that the header names is here").within("h.auth");
-    }
-    Ok(timing)
-}
-
-/// 0^32 stands for "unsigned" in content space, which nobody writes, and is no key elsewhere.
-fn refuse_unsigned(envelope: &Envelope<'_>) -> Refusal {
-    let on_content = |text: Option<&str>| {
-        text.and_then(|soul| soul.parse::<rustdht_core::Soul>().ok())
-            .is_some_and(|soul| matches!(soul.space(), Space::Content(_)))
+    let community = Soul::of_key(rules.community);
+    let wanted = |entry: &Entry| {
+        if entry.soul.placement_key() == community.as_str() {
+            None
+        } else if entry.soul.starts_with('^') && entry.soul.space() == Space::Mirror {
+            Some(Wanted::Author)
+        } else {
+            Some(Wanted::Member)
+        }
     };
-    match envelope.operations.iter().find(|(_, op)| !on_content(op.soul_text())) {
-        None => Refusal::new(Code::Immutable, "a content soul never changes").within("ops"),
-        Some(_) => Refusal::new(Code::BadKey, "only commits of content souls are unsigned").within("h.author"),
-    }
+    let need = |(position, (_, entry)): (usize, &(u16, Result<Entry, Refusal>))| {
+        Some(Need { position, of: wanted(entry.as_ref().ok()?)? })
+    };
+    entries.iter().enumerate().filter_map(need).collect()
 }
 
-fn entry(op: Operation, index: u16, commit: CommitId, signer: &Signer<'_>, header: &Header) -> Entry {
+fn entry(op: Operation, index: u16, commit: CommitId, standing: &Standing, header: &Header) -> Entry {
     Entry {
         id: EntryId::of(&commit, index),
         commit,
@@ -106,7 +120,8 @@ fn entry(op: Operation, index: u16, commit: CommitId, signer: &Signer<'_>, heade
         slot: op.slot,
         stamp: header.stamp,
         author: header.author,
-        writer: signer.writer,
+        leaf: standing.leaf,
+        writer: standing.writer,
         body: op.body,
         kills: op.kills,
         over: op.over,

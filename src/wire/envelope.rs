@@ -3,10 +3,8 @@
 use rustdht_core::{Code, Refusal, cbor::Reader};
 
 use crate::{
-    Place,
-    limits::{
-        MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES, MAX_ENDORSEMENTS, MAX_ENVELOPE_BYTES, MAX_OPERATIONS, MAX_PROOF_LEN,
-    },
+    EndorsedBy, Place, certificate,
+    limits::{MAX_CERTIFICATES, MAX_ENDORSEMENTS, MAX_ENVELOPE_BYTES, MAX_OPERATIONS, MAX_PROOF_LEN},
     merkle::Hash,
     operation::RawOperation,
     refuse::{Within, malformed, refuse},
@@ -23,6 +21,9 @@ pub(crate) enum Ties {
     Proofs(Vec<Vec<Hash>>),
 }
 
+/// A certificate's bytes and signature, as they came.
+pub(crate) type Pair<'a> = (&'a [u8], [u8; 64]);
+
 /// An envelope as it came; its header and operations are not yet looked at.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
@@ -30,6 +31,10 @@ pub(crate) struct Envelope<'a> {
     pub(crate) header: &'a [u8],
     /// The signature; content commits have none.
     pub(crate) signature: Option<&'a [u8; 64]>,
+    /// Certificates that travel along: bytes and signature.
+    pub(crate) certificates: Vec<Pair<'a>>,
+    /// Endorsements of the commit, each certificate once.
+    pub(crate) endorsements: Vec<EndorsedBy>,
     /// Index and operation, ascending.
     pub(crate) operations: Vec<(u16, RawOperation<'a>)>,
     pub(crate) ties: Ties,
@@ -47,6 +52,7 @@ impl<'a> Envelope<'a> {
         }
         let mut reader = Reader::new(bytes);
         let (mut header, mut signature, mut operations, mut leaves, mut proofs) = (None, None, None, None, None);
+        let (mut certificates, mut endorsements) = (Vec::new(), Vec::new());
         let mut last = None;
         for _ in 0..reader.map_len(0)? {
             let key = reader.key(&mut last)?;
@@ -57,8 +63,8 @@ impl<'a> Envelope<'a> {
                     signature = Some(bytes.try_into().map_err(|_| malformed("a signature has 64 bytes").within(key))?);
                 }
                 "ops" => operations = Some(read_operations(&mut reader)?),
-                "c" => read_pairs(&mut reader, MAX_CERTIFICATES, Part::Certificate).within(key)?,
-                "e" => read_pairs(&mut reader, MAX_ENDORSEMENTS, Part::Endorsement).within(key)?,
+                "c" => certificates = read_certificates(&mut reader).within(key)?,
+                "e" => endorsements = read_endorsements(&mut reader).within(key)?,
                 "leaves" => leaves = Some(read_hashes(&mut reader, 1, MAX_OPERATIONS).within(key)?),
                 "proofs" => proofs = Some(read_proofs(&mut reader).within(key)?),
                 _ => return Err(malformed("an envelope has no such key").within(key)),
@@ -81,7 +87,7 @@ impl<'a> Envelope<'a> {
             Ties::Proofs(_) if place == Place::Door => {
                 Err(malformed("proofs travel between replicas only").within("proofs"))
             }
-            ties => Ok(Self { header, signature, operations, ties }),
+            ties => Ok(Self { header, signature, certificates, endorsements, operations, ties }),
         }
     }
 }
@@ -130,35 +136,46 @@ fn read_proofs(reader: &mut Reader<'_>) -> Result<Vec<Vec<Hash>>, Refusal> {
     (0..len).map(|_| read_hashes(reader, 2, MAX_PROOF_LEN)).collect()
 }
 
-#[derive(Clone, Copy)]
-enum Part {
-    /// [certificate bytes, b64]
-    Certificate,
-    /// [CID, b64]
-    Endorsement,
+/// `[[bytes, b64]]`.
+pub(crate) fn read_certificates<'a>(reader: &mut Reader<'a>) -> Result<Vec<Pair<'a>>, Refusal> {
+    read_pairs(reader, MAX_CERTIFICATES, |reader| reader.item(3)?.bytes())
 }
 
-/// Checks the shape of certificates or endorsements. Nothing in this version reads them: a header that names a
-/// certificate is refused, and open networks need no endorsement.
-fn read_pairs(reader: &mut Reader<'_>, most: usize, part: Part) -> Result<(), Refusal> {
+/// `[[CID, b64]]`, each CID once.
+pub(crate) fn read_endorsements(reader: &mut Reader<'_>) -> Result<Vec<EndorsedBy>, Refusal> {
+    let pairs = read_pairs(reader, MAX_ENDORSEMENTS, |reader| certificate::read_id(&reader.item(3)?))?;
+    let mut endorsements: Vec<EndorsedBy> = Vec::with_capacity(pairs.len());
+    for (at, (certificate, signature)) in pairs.into_iter().enumerate() {
+        if endorsements.iter().any(|known| known.certificate == certificate) {
+            return Err(malformed("a certificate endorses once").within(&at.to_string()));
+        }
+        endorsements.push(EndorsedBy { certificate, signature });
+    }
+    Ok(endorsements)
+}
+
+/// Pairs of something and a signature.
+fn read_pairs<'a, T>(
+    reader: &mut Reader<'a>,
+    most: usize,
+    read: impl Fn(&mut Reader<'a>) -> Result<T, Refusal>,
+) -> Result<Vec<(T, [u8; 64])>, Refusal> {
     let len = reader.array_len(1)?;
-    if len == 0 || len > most {
-        return Err(malformed("an empty list is left out, and a list holds at most 32 pairs"));
+    if len == 0 {
+        return Err(malformed("an empty list is left out"));
     }
-    for _ in 0..len {
-        if reader.array_len(2)? != 2 {
-            return Err(malformed("expected a pair"));
-        }
-        let first = reader.item(3)?;
-        let fits = match (part, &first) {
-            (Part::Certificate, rustdht_core::cbor::Item::Bytes(bytes)) => bytes.len() <= MAX_CERTIFICATE_BYTES,
-            (Part::Endorsement, rustdht_core::cbor::Item::Cid(_)) => true,
-            _ => false,
+    if len > most {
+        return refuse(Code::OutOfRange, "at most 64 certificates and 32 endorsements travel along");
+    }
+    let mut pairs = Vec::with_capacity(len);
+    for at in 0..len {
+        let mut pair = || {
+            if reader.array_len(2)? != 2 {
+                return Err(malformed("expected a pair"));
+            }
+            Ok((read(reader)?, reader.item(3)?.array::<64>()?))
         };
-        if !fits {
-            return Err(malformed("a certificate is bytes, an endorsement names a CID"));
-        }
-        reader.item(3)?.array::<64>()?;
+        pairs.push(pair().map_err(|refusal| refusal.within(&at.to_string()))?);
     }
-    Ok(())
+    Ok(pairs)
 }

@@ -21,6 +21,14 @@ pub enum Error {
     /// No entry was given.
     #[error("an envelope carries at least one operation")]
     NoEntries,
+    /// A content commit travels whole, and these are not all of its operations.
+    #[error("a content commit of {of} operations travels whole; {found} were given")]
+    NotWhole {
+        /// How many it has.
+        of: u16,
+        /// How many were given.
+        found: usize,
+    },
     /// Neither all leaves nor the proof of this operation are stored.
     #[error("no proof of operation {0} is stored")]
     Unproven(u16),

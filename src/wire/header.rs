@@ -1,12 +1,12 @@
 //! The signed header of a commit.
 
-use cid::Cid;
 use rustdht_core::{
-    Code, CommitId, NetId, PublicKey, Refusal, Session, Stamp,
+    CertificateId, Code, CommitId, NetId, PublicKey, Refusal, Session, Stamp,
     cbor::{self, Item},
 };
 
 use crate::{
+    certificate,
     limits::{MAX_AUTH, MAX_HEADER_BYTES, MAX_OPERATIONS},
     refuse::{Within, malformed, refuse},
 };
@@ -36,8 +36,8 @@ pub struct Header {
     pub n: u16,
     /// The root of the tree over the leaves.
     pub root: [u8; 32],
-    /// CIDs of the leaf certificates that cover the operations; at most 4, each once.
-    pub auth: Vec<Cid>,
+    /// The leaf certificates that cover the operations; at most 4, each once.
+    pub auth: Vec<CertificateId>,
 }
 
 impl Header {
@@ -56,8 +56,8 @@ impl Header {
         cbor::uint(&mut out, self.seq);
         cbor::text(&mut out, "auth");
         cbor::array(&mut out, self.auth.len());
-        for cid in &self.auth {
-            cbor::cid(&mut out, cid);
+        for id in &self.auth {
+            cbor::cid(&mut out, &id.to_cid());
         }
         cbor::text(&mut out, "prev");
         match &self.prev {
@@ -124,20 +124,20 @@ impl Header {
     }
 }
 
-fn certificates(item: &Item<'_>) -> Result<Vec<Cid>, Refusal> {
+fn certificates(item: &Item<'_>) -> Result<Vec<CertificateId>, Refusal> {
     let items = item.elements()?;
     if items.len() > MAX_AUTH {
         return refuse(Code::OutOfRange, "a header names at most 4 certificates");
     }
-    let mut cids = Vec::with_capacity(items.len());
-    for item in items {
-        match item {
-            Item::Cid(cid) if !cids.contains(cid) => cids.push(*cid),
-            Item::Cid(_) => return refuse(Code::Malformed, "a header names a certificate once"),
-            _ => return refuse(Code::Malformed, "expected a CID"),
+    let mut ids = Vec::with_capacity(items.len());
+    for (at, item) in items.iter().enumerate() {
+        let id = certificate::read_id(item).map_err(|refusal| refusal.within(&at.to_string()))?;
+        if ids.contains(&id) {
+            return Err(malformed("a header names a certificate once").within(&at.to_string()));
         }
+        ids.push(id);
     }
-    Ok(cids)
+    Ok(ids)
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
             stamp: Stamp(5),
             n: 6,
             root: [7; 32],
-            auth: ["bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap()].into(),
+            auth: vec![CertificateId([8; 32])],
         }
     }
 
@@ -178,9 +178,8 @@ mod tests {
         assert_eq!(refusal(|h| h.n = 1025), (Code::TooManyOperations, "n".into()));
         assert_eq!(refusal(|h| h.seq = 0), (Code::Malformed, "prev".into()));
         assert_eq!(refusal(|h| h.prev = None), (Code::Malformed, "prev".into()));
-        assert_eq!(refusal(|h| h.auth.push(h.auth[0])), (Code::Malformed, "auth".into()));
-        let more: Vec<Cid> =
-            (0..5).map(|i| Cid::new_v1(0x71, cid::multihash::Multihash::wrap(0x1e, &[i; 32]).unwrap())).collect();
+        assert_eq!(refusal(|h| h.auth.push(h.auth[0])), (Code::Malformed, "auth.1".into()));
+        let more: Vec<_> = (0..5).map(|i| CertificateId([i; 32])).collect();
         assert_eq!(refusal(|h| h.auth.clone_from(&more)), (Code::OutOfRange, "auth".into()));
         assert!(Header::decode(&Header { auth: more[..4].to_vec(), ..header() }.encode()).is_ok());
     }

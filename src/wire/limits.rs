@@ -10,12 +10,18 @@ pub const MAX_AUTH: usize = 4;
 pub const MAX_HEADER_BYTES: usize = 4096;
 /// Greatest number of siblings in an inclusion proof: the depth of a tree of [`MAX_OPERATIONS`] leaves.
 pub const MAX_PROOF_LEN: usize = 10;
-/// Greatest number of certificates in an envelope: four chains of eight.
-pub const MAX_CERTIFICATES: usize = 32;
+/// Greatest number of certificates in an envelope: four chains of eight for the author, and as many for endorsers.
+pub const MAX_CERTIFICATES: usize = 64;
 /// Greatest number of endorsements in an envelope.
 pub const MAX_ENDORSEMENTS: usize = 32;
-/// Greatest size of a certificate in bytes.
-pub const MAX_CERTIFICATE_BYTES: usize = 64 * 1024;
+/// Greatest size of a certificate in bytes: all that an envelope may carry take half of it.
+pub const MAX_CERTIFICATE_BYTES: usize = 8 * 1024;
+/// Greatest number of certificates in a chain.
+pub const MAX_CHAIN: usize = 8;
+/// Greatest number of prefixes in a certificate: each is compared with each of the parent's.
+pub const MAX_PREFIXES: usize = 16;
+/// Greatest number of fields in a certificate.
+pub const MAX_FIELDS: usize = 64;
 /// Greatest length of a network's name in bytes.
 pub const MAX_NETWORK_NAME_BYTES: usize = 128;
 /// Greatest size of a charter in bytes.

@@ -177,6 +177,15 @@ pub fn leaf_hash(index: u16, op: &Operation) -> Hash {
     *blake3::hash(&bytes).as_bytes()
 }
 
+/// Whether values bring salts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Salted {
+    /// In signed commits, always.
+    Yes,
+    /// In content commits, never; one that is there is kept, to be refused.
+    No,
+}
+
 /// An operation as it came: strict DAG-CBOR, of the right outline, its parts not yet looked at.
 ///
 /// The leaf follows from the outline alone, so a replica can check the path of an operation that it then refuses.
@@ -251,7 +260,7 @@ impl<'a> RawOperation<'a> {
     ///
     /// # Errors
     /// As [`Operation::decode`].
-    pub(crate) fn parse(&self, last: &mut Option<Soul>) -> Result<Operation, Refusal> {
+    pub(crate) fn parse(&self, last: &mut Option<Soul>, salt: Salted) -> Result<Operation, Refusal> {
         for (key, _) in &self.keys {
             if !matches!(*key, "b" | "f" | "k" | "o" | "r" | "s" | "t" | "v" | "w" | "x") {
                 return Err(malformed("an operation has no such key").within(key));
@@ -285,20 +294,23 @@ impl<'a> RawOperation<'a> {
         };
         let kills = self.ids("x", MAX_KILLS, "a kill names 1 to 8,192 entries")?;
         let over = self.ids("o", MAX_OVER, "a writer names 1 to 4 entries that it saw")?;
-        let body = self.body()?;
+        let body = self.body(salt)?;
         if matches!(body, Body::None) && kills.is_empty() {
             return refuse(Code::Malformed, "an operation has a value, or kills, or both");
         }
         Ok(Operation { soul, field, kind, slot, body, kills, over, base })
     }
 
-    fn body(&self) -> Result<Body, Refusal> {
+    fn body(&self, salted: Salted) -> Result<Body, Refusal> {
         let salt = match self.get("r") {
             None => None,
             Some(raw) => Some(Salt(Reader::new(raw).item(0)?.array().within("r")?)),
         };
         match (self.get("v"), self.get("w"), salt) {
             (Some(raw), _, salt @ Some(_)) => Ok(Body::Live { value: value(raw).within("v")?, salt }),
+            (Some(raw), _, None) if salted == Salted::No => {
+                Ok(Body::Live { value: value(raw).within("v")?, salt: None })
+            }
             (Some(_), _, None) => refuse(Code::Malformed, "v goes with r").within("r"),
             (None, _, Some(_)) => refuse(Code::Malformed, "r goes with v").within("r"),
             (None, Some(raw), None) => Ok(Body::Dropped(ValueHash(Reader::new(raw).item(0)?.array().within("w")?))),
@@ -359,6 +371,6 @@ impl Operation {
         let mut reader = Reader::new(bytes);
         let raw = RawOperation::read(&mut reader, 0)?;
         reader.finish()?;
-        raw.parse(&mut None)
+        raw.parse(&mut None, Salted::Yes)
     }
 }

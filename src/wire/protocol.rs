@@ -13,13 +13,17 @@
 //! ```
 
 mod limits;
+mod live;
 mod parts;
 mod request;
 mod response;
 
 use rustdht_core::NetId;
 
+use crate::limits::{MAX_CERTIFICATE_BYTES, MAX_CHAIN};
+
 pub use limits::*;
+pub use live::Live;
 pub use parts::{Greeting, Member, PutOutcome, Reply, Summary, SyncMessage};
 pub use request::Request;
 pub use response::Response;
@@ -39,11 +43,13 @@ pub enum Protocol {
     Fetch,
     /// A block by CID.
     Block,
+    /// A member certificate.
+    Certify,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 6] = [Self::Hello, Self::Put, Self::Get, Self::Sync, Self::Fetch, Self::Block];
+    pub const ALL: [Self; 7] = [Self::Hello, Self::Put, Self::Get, Self::Sync, Self::Fetch, Self::Block, Self::Certify];
 
     /// The name inside the protocol id and in metrics.
     #[must_use]
@@ -55,6 +61,7 @@ impl Protocol {
             Self::Sync => "sync",
             Self::Fetch => "fetch",
             Self::Block => "block",
+            Self::Certify => "certify",
         }
     }
 
@@ -70,7 +77,7 @@ impl Protocol {
         match self {
             Self::Hello => MAX_HELLO_BYTES,
             Self::Put => MAX_PUT_BYTES,
-            Self::Get | Self::Block => 1024,
+            Self::Get | Self::Block | Self::Certify => 1024,
             Self::Sync => MAX_SYNC_BYTES,
             Self::Fetch => MAX_FETCH_RECORDS * 34 + 64,
         }
@@ -86,6 +93,7 @@ impl Protocol {
             Self::Sync => MAX_SYNC_BYTES,
             Self::Fetch => MAX_FETCH_BYTES + OVERHEAD_BYTES,
             Self::Block => rustdht_core::ports::MAX_BLOCK_BYTES + 64,
+            Self::Certify => MAX_CHAIN * (MAX_CERTIFICATE_BYTES + 80) + 64,
         }
     }
 }

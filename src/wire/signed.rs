@@ -12,7 +12,8 @@ use crate::{
     refuse::{Within, malformed},
 };
 
-fn digest(label: &str, bytes: &[u8]) -> [u8; 32] {
+/// What is signed: `BLAKE3(label || bytes)`.
+pub(crate) fn digest(label: &str, bytes: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(label.as_bytes());
     hasher.update(bytes);

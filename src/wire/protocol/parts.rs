@@ -7,6 +7,8 @@ use rustdht_core::{
     ports::IngestOutcome,
 };
 
+use crate::limits::{MAX_CERTIFICATE_BYTES, MAX_CHAIN};
+
 use super::limits::{
     MAX_ADDRESS_BYTES, MAX_HELLO_MEMBERS, MAX_MEMBER_ADDRESSES, MAX_PUT_ENVELOPES, MAX_REASON_BYTES, MAX_RECORD_BYTES,
     MAX_REPLICA_ENVELOPE_BYTES, SYNC_FRAME_BYTES,
@@ -63,7 +65,7 @@ pub enum Reply {
 /// A set of record ids in 40 bytes: how many, and their sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Only ids of earlier seconds are meant; `None`: all.
+    /// Only ids of earlier seconds, and content, which is indexed behind all seconds, are meant; `None`: all.
     pub below_seconds: Option<u32>,
     /// How many there are.
     pub count: u64,
@@ -174,6 +176,27 @@ pub(super) fn read_envelopes(field: Field<'_>, most: usize) -> Result<Vec<Bytes>
             return Err(too_large("an envelope above its bound"));
         }
         Ok(Bytes::copy_from_slice(bytes))
+    })
+}
+
+pub(super) fn write_chain(out: &mut Vec<u8>, chain: &[(Bytes, Bytes)]) {
+    cbor::array(out, chain.len());
+    for (certificate, signature) in chain {
+        cbor::array(out, 2);
+        cbor::bytes(out, certificate);
+        cbor::bytes(out, signature);
+    }
+}
+
+pub(super) fn read_chain(field: Field<'_>) -> Result<Vec<(Bytes, Bytes)>, Refusal> {
+    field.elements(MAX_CHAIN, |element| {
+        let [certificate, signature] =
+            element.elements(2, Field::item)?.try_into().map_err(|_| malformed("expected a pair"))?;
+        let (certificate, signature) = (certificate.bytes()?, signature.array::<64>()?);
+        if certificate.len() > MAX_CERTIFICATE_BYTES {
+            return Err(too_large("a certificate above its bound"));
+        }
+        Ok((Bytes::copy_from_slice(certificate), Bytes::copy_from_slice(&signature)))
     })
 }
 

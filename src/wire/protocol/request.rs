@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cid::Cid;
-use rustdht_core::{RecordId, Refusal, Soul, cbor, cbor::Item};
+use rustdht_core::{PublicKey, RecordId, Refusal, Soul, cbor, cbor::Item};
 
 use super::{
     Protocol,
@@ -40,6 +40,11 @@ pub enum Request {
         /// Its CID.
         cid: Cid,
     },
+    /// Make this gateway a member: issue it a certificate.
+    Certify {
+        /// The gateway key.
+        gateway: PublicKey,
+    },
 }
 
 impl Request {
@@ -53,6 +58,7 @@ impl Request {
             Self::Sync(_) => Protocol::Sync,
             Self::Fetch { .. } => Protocol::Fetch,
             Self::Block { .. } => Protocol::Block,
+            Self::Certify { .. } => Protocol::Certify,
         }
     }
 
@@ -92,6 +98,13 @@ impl Request {
                 cbor::text(&mut out, "t");
                 cbor::text(&mut out, "block");
             }
+            Self::Certify { gateway } => {
+                cbor::map(&mut out, 2);
+                cbor::text(&mut out, "g");
+                cbor::bytes(&mut out, &gateway.0);
+                cbor::text(&mut out, "t");
+                cbor::text(&mut out, "certify");
+            }
         }
         out
     }
@@ -125,6 +138,10 @@ impl Request {
                 Item::Cid(cid) => Ok(Self::Block { cid }),
                 _ => Err(malformed("a block is named by its CID")),
             },
+            (Protocol::Certify, "certify") => {
+                let [gateway, _] = fields(&entries, ["g", "t"])?;
+                Ok(Self::Certify { gateway: PublicKey(gateway.item()?.array()?) })
+            }
             _ => Err(malformed("an unknown kind of message")),
         }
     }

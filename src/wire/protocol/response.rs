@@ -7,8 +7,9 @@ use super::{
     Protocol,
     limits::{MAX_ANSWER_ENVELOPES, MAX_FETCH_RECORDS},
     parts::{
-        Fields, PutOutcome, Reply, SyncMessage, entries, fields, kind_of, malformed, read_envelopes, read_members,
-        read_outcomes, read_records, too_large, write_envelopes, write_members, write_records,
+        Fields, PutOutcome, Reply, SyncMessage, entries, fields, kind_of, malformed, read_chain, read_envelopes,
+        read_members, read_outcomes, read_records, too_large, write_chain, write_envelopes, write_members,
+        write_records,
     },
 };
 
@@ -38,6 +39,9 @@ pub enum Response {
     },
     /// The block, or `None`: not here.
     Block(Option<Bytes>),
+    /// A chain of certificates from the leaf up, each as its bytes and signature, unverified; none: not issued here. At
+    /// most [`crate::limits::MAX_CHAIN`].
+    Certify(Vec<(Bytes, Bytes)>),
 }
 
 impl Response {
@@ -82,6 +86,13 @@ impl Response {
                 cbor::text(&mut out, "t");
                 cbor::text(&mut out, "block");
             }
+            Self::Certify(chain) => {
+                cbor::map(&mut out, 2);
+                cbor::text(&mut out, "c");
+                write_chain(&mut out, chain);
+                cbor::text(&mut out, "t");
+                cbor::text(&mut out, "certify");
+            }
         }
         out
     }
@@ -122,6 +133,7 @@ impl Response {
                 Item::Bytes(_) => Err(too_large("a block above 2 MiB")),
                 _ => Err(malformed("a block is a byte string")),
             },
+            (Protocol::Certify, "certify") => Ok(Self::Certify(read_chain(fields(&entries, ["c", "t"])?[0])?)),
             _ => Err(malformed("an unknown kind of message")),
         }
     }

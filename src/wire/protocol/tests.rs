@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use cid::Cid;
 use proptest::prelude::*;
-use rustdht_core::{Code, RecordId, Refusal, ports::IngestOutcome};
+use rustdht_core::{Code, PublicKey, RecordId, Refusal, ports::IngestOutcome};
 
 use super::*;
 
@@ -46,6 +46,7 @@ fn request() -> impl Strategy<Value = Request> {
         sync().prop_map(Request::Sync),
         records().prop_map(|records| Request::Fetch { records }),
         Just(Request::Block { cid: cid() }),
+        any::<[u8; 32]>().prop_map(|key| Request::Certify { gateway: PublicKey(key) }),
     ]
 }
 
@@ -74,6 +75,10 @@ fn response() -> impl Strategy<Value = (Protocol, Response)> {
         (envelopes(), records())
             .prop_map(|(envelopes, missing)| (Protocol::Fetch, Response::Fetch { envelopes, missing })),
         proptest::option::of(envelope()).prop_map(|block| (Protocol::Block, Response::Block(block))),
+        proptest::collection::vec((envelope(), any::<[u8; 32]>()), 0..=8).prop_map(|pairs| {
+            let pair = |(bytes, half): (Bytes, [u8; 32])| (bytes, Bytes::from([half, half].concat()));
+            (Protocol::Certify, Response::Certify(pairs.into_iter().map(pair).collect()))
+        }),
     ]
 }
 
@@ -138,8 +143,48 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn live_messages_survive_and_are_told_from_envelopes(
+        payload in envelope(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let live = Live { payload };
+        let mut bytes = live.encode();
+        prop_assert!(Live::is(&bytes));
+        prop_assert_eq!(&Live::decode(&bytes).unwrap(), &live);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(read) = Live::decode(&bytes) {
+            prop_assert!(Live::is(&bytes));
+            prop_assert_eq!(read.encode(), bytes);
+        }
+    }
+}
+
+#[test]
+fn live_messages_are_bounded() {
+    let of = |len: usize| Live { payload: vec![7; len].into() }.encode();
+    let most = rustdht_core::ports::MAX_LIVE_BYTES;
+    assert!(of(most).len() <= Live::MAX_BYTES);
+    assert!(Live::decode(&of(most)).is_ok());
+    for over in [most + 1, most + 100] {
+        assert_eq!(Live::decode(&of(over)).unwrap_err().code, Code::TooLarge);
+    }
+    for head in [b"\xa3\x61c", b"\xa3\x61e", b"\xa3\x61g", b"\xa2\x61h"] {
+        assert!(!Live::is(head));
+    }
+}
+
 #[test]
 fn bounds_are_kept() {
+    let pair = |len: usize| (Bytes::from(vec![0; len]), Bytes::from_static(&[0; 64]));
+    let certify = |pairs: Vec<_>| Response::decode(Protocol::Certify, &Response::Certify(pairs).encode());
+    assert!(certify(vec![pair(MAX_CERTIFICATE_BYTES); MAX_CHAIN]).is_ok());
+    assert_eq!(certify(vec![pair(MAX_CERTIFICATE_BYTES + 1)]).unwrap_err().code, Code::TooLarge);
+    assert_eq!(certify(vec![pair(1); MAX_CHAIN + 1]).unwrap_err().code, Code::TooLarge);
+    assert!(certify(vec![(Bytes::new(), Bytes::from_static(&[0; 63]))]).is_err());
     let many = Request::Put { envelopes: vec![Bytes::new(); MAX_PUT_ENVELOPES + 1] }.encode();
     assert_eq!(Request::decode(Protocol::Put, &many).unwrap_err().code, Code::TooLarge);
     let most = Request::Put { envelopes: vec![Bytes::new(); MAX_PUT_ENVELOPES] }.encode();

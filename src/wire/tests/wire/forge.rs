@@ -1,8 +1,10 @@
 //! A second, slow implementation of the format that can also write what is wrong: maps as lists of raw parts, leaves and
 //! tree straight from the text of the specification.
 
-use rustdht_core::{NetId, PublicKey, Soul, Stamp, Value, Writer, cbor};
-use rustdht_wire::{Place, Rules, SigningKey, Verified, check};
+use std::sync::{Arc, LazyLock};
+
+use rustdht_core::{CertificateId, Mode, NetId, PublicKey, Soul, Stamp, Value, Writer, cbor};
+use rustdht_wire::{Certificates, Checked, Place, Rules, SignedCertificate, SigningKey, Verified, check};
 
 pub(crate) const NET: NetId = NetId([0x11; 32]);
 pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
@@ -27,8 +29,29 @@ pub(crate) fn writer() -> [u8; 16] {
     Writer::new(&author(), None).0
 }
 
-pub(crate) fn rules() -> Rules {
-    Rules { net: NET, now_ms: NOW_MS }
+/// An open network in which no certificate is known.
+pub(crate) fn rules() -> Rules<'static> {
+    static NONE: LazyLock<Certificates> = LazyLock::new(Certificates::new);
+    Rules { net: NET, now_ms: NOW_MS, mode: Mode::Open, community: public(COMMUNITY), certificates: &NONE }
+}
+
+/// Seeds of the owner of a space and of the community.
+pub(crate) const OWNER: u8 = 1;
+pub(crate) const COMMUNITY: u8 = 3;
+/// The author of every draft.
+pub(crate) const AUTHOR: u8 = 7;
+
+pub(crate) fn key_of(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32])
+}
+
+pub(crate) fn public(seed: u8) -> PublicKey {
+    key_of(seed).public()
+}
+
+/// `~K` of a seed.
+pub(crate) fn root_of(seed: u8) -> String {
+    Soul::of_key(public(seed)).to_string()
 }
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -78,6 +101,11 @@ impl Map {
 
     pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, raw)| raw.as_slice())
+    }
+
+    /// Keys and raw parts, in canonical order.
+    pub(crate) fn entries(&self) -> &[(String, Vec<u8>)] {
+        &self.0
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -171,6 +199,100 @@ pub(crate) fn path(leaves: &[[u8; 32]], index: usize) -> Vec<[u8; 32]> {
     path
 }
 
+/// A certificate about to be signed.
+#[derive(Clone, Debug)]
+pub(crate) struct Paper {
+    pub(crate) map: Map,
+    pub(crate) seed: u8,
+}
+
+pub(crate) fn texts(texts: &[&str]) -> Vec<u8> {
+    list(&texts.iter().map(|one| text(one)).collect::<Vec<_>>())
+}
+
+impl Paper {
+    /// From `issuer` to `audience`: right `write` on all of the owner's space for an hour around now.
+    pub(crate) fn new(issuer: u8, audience: u8) -> Self {
+        let map = Map::default()
+            .with("v", uint(1))
+            .with("net", bytes(&NET.0))
+            .with("issuer", bytes(&public(issuer).0))
+            .with("audience", bytes(&public(audience).0))
+            .with("space", text(&root_of(OWNER)))
+            .with("prefixes", texts(&[&root_of(OWNER)]))
+            .with("fields", vec![0x80])
+            .with("rights", texts(&["write"]))
+            .with("not_before", uint(Stamp::from_ms(NOW_MS - 3_600_000).0))
+            .with("not_after", uint(Stamp::from_ms(NOW_MS + 3_600_000).0))
+            .with("parent", vec![0xf6])
+            .with("nonce", bytes(&[0xc0; 16]));
+        Self { map, seed: issuer }
+    }
+
+    pub(crate) fn with(mut self, key: &str, raw: Vec<u8>) -> Self {
+        self.map = self.map.with(key, raw);
+        self
+    }
+
+    /// The same under a certificate of the issuer's.
+    pub(crate) fn under(self, parent: &Self) -> Self {
+        let cid = parent.cid();
+        self.with("parent", cid)
+    }
+
+    pub(crate) fn rights(self, rights: &[&str]) -> Self {
+        self.with("rights", texts(rights))
+    }
+
+    pub(crate) fn prefixes(self, prefixes: &[&str]) -> Self {
+        self.with("prefixes", texts(prefixes))
+    }
+
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        *blake3::hash(&self.map.encode()).as_bytes()
+    }
+
+    pub(crate) fn id(&self) -> CertificateId {
+        CertificateId(self.digest())
+    }
+
+    /// Tag 42 around `00 01 71 1e 20` and the digest.
+    pub(crate) fn cid(&self) -> Vec<u8> {
+        [&[0xd8, 0x2a, 0x58, 0x25, 0x00, 0x01, 0x71, 0x1e, 0x20][..], &self.digest()].concat()
+    }
+
+    pub(crate) fn signature(&self) -> [u8; 64] {
+        let digest = *blake3::hash(&[b"rustdht/cert/1", &self.map.encode()[..]].concat()).as_bytes();
+        key_of(self.seed).sign(&digest)
+    }
+
+    /// `[bytes, b64]`.
+    pub(crate) fn pair(&self) -> Vec<u8> {
+        list(&[bytes(&self.map.encode()), bytes(&self.signature())])
+    }
+
+    pub(crate) fn signed(&self) -> Arc<SignedCertificate> {
+        Arc::new(SignedCertificate::decode(&self.map.encode(), &self.signature()).unwrap())
+    }
+
+    /// h of the audience under this certificate.
+    pub(crate) fn writer(&self) -> [u8; 16] {
+        let audience = payload(self.map.get("audience").unwrap());
+        let digest = blake3::hash(&[&audience[..], &self.digest()].concat());
+        digest.as_bytes()[..16].try_into().unwrap()
+    }
+}
+
+/// Certificates as a node knows them.
+pub(crate) fn known(papers: &[&Paper]) -> Certificates {
+    papers.iter().map(|paper| (paper.id(), paper.signed())).collect()
+}
+
+/// The key c of an envelope.
+pub(crate) fn carried(papers: &[&Paper]) -> Vec<u8> {
+    list(&papers.iter().map(|paper| paper.pair()).collect::<Vec<_>>())
+}
+
 /// A commit about to be signed.
 #[derive(Clone)]
 pub(crate) struct Draft {
@@ -200,6 +322,23 @@ impl Draft {
     pub(crate) fn head(mut self, key: &str, raw: Vec<u8>) -> Self {
         self.header = self.header.with(key, raw);
         self
+    }
+
+    /// By another author.
+    pub(crate) fn by(mut self, seed: u8) -> Self {
+        self.seed = [seed; 32];
+        self.head("author", bytes(&public(seed).0))
+    }
+
+    /// Under these leaf certificates.
+    pub(crate) fn auth(self, papers: &[&Paper]) -> Self {
+        self.head("auth", list(&papers.iter().map(|paper| paper.cid()).collect::<Vec<_>>()))
+    }
+
+    /// One pair of the key e: the holder of `seed` endorses under a certificate.
+    pub(crate) fn endorsed(&self, seed: u8, paper: &Paper) -> Vec<u8> {
+        let digest = *blake3::hash(&[&b"rustdht/endorse/1"[..], &self.commit_id()].concat()).as_bytes();
+        list(&[paper.cid(), bytes(&key_of(seed).sign(&digest))])
     }
 
     pub(crate) fn leaves(&self) -> Vec<[u8; 32]> {
@@ -242,6 +381,18 @@ impl Draft {
 /// Checks and verifies.
 pub(crate) fn admit(bytes: &[u8], place: Place) -> Result<Verified, rustdht_core::Refusal> {
     check(bytes, place, &rules())?.verify()
+}
+
+/// Code and field of the whole, or of operation `index`; `"ok"` when there is none.
+pub(crate) fn verdict(bytes: &[u8], place: Place, rules: &Rules<'_>, index: u16) -> (String, String) {
+    let outcome = check(bytes, place, rules).and_then(Checked::verify).and_then(|verified| {
+        let found = verified.entries.into_iter().find(|(at, _)| *at == index);
+        found.expect("the operation is there").1
+    });
+    match outcome {
+        Ok(_) => ("ok".into(), String::new()),
+        Err(refusal) => (refusal.code.to_string(), refusal.field),
+    }
 }
 
 /// The code and field with which a door refuses, `"ok"` when it does not.

@@ -2,9 +2,22 @@
 //! vectors of docs/spec.
 
 #[cfg(test)]
+mod content;
+#[cfg(test)]
+mod decoders;
+#[cfg(test)]
+mod delegation;
+#[cfg(test)]
+mod endorsing;
+#[cfg(test)]
 mod forge;
 #[cfg(test)]
 mod mutants;
+#[cfg(test)]
+#[path = "../shared/mutator.rs"]
+mod mutator;
+#[cfg(test)]
+mod papers;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
@@ -13,6 +26,8 @@ mod round_trips;
 mod signatures;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod vectors_authority;
 #[cfg(test)]
 mod vectors_format;
 #[cfg(test)]

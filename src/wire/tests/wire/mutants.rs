@@ -131,3 +131,16 @@ fn noise_never_panics() {
         assert!(check(&bytes, Place::Replica, &rules()).is_err());
     }
 }
+
+#[test]
+fn mutants_of_every_form_bring_nothing_that_was_not_signed() {
+    let mut mutator = crate::mutator::Mutator::new(1);
+    for _ in 0..20_000 {
+        mutator.step();
+    }
+    let tally = &mutator.tally;
+    assert_eq!(tally.mutants, 20_000);
+    // It reaches every part: most codes are seen, and parts of commits still pass between replicas.
+    assert!(tally.refused.len() >= 12, "{:?}", tally.refused);
+    assert!(tally.parts > 0 && tally.beside > 0 && tally.identical < 2_000, "{tally:?}");
+}

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use rustdht_core::{
     Body, Code, Entry, EntryId, Kind, Refusal, Salt, Session, Slot, Stamp, Timing, Value, Writer, cbor,
+    ports::StoredCommit,
 };
 use rustdht_wire::{
-    Built, Error, Header, Operation, Place, check, envelope_of, envelopes_of, leaf_hash, limits::MAX_ENVELOPE_BYTES,
+    Built, Error, Extras, Header, Operation, Place, Signing, check, leaf_hash, limits::MAX_ENVELOPE_BYTES,
     merge_proofs, sign_commit, slot_of,
 };
 
@@ -66,7 +67,16 @@ pub(crate) fn built(operations: Vec<Operation>) -> Built {
 }
 
 fn signed(operations: Vec<Operation>) -> Result<Built, Refusal> {
-    sign_commit(&key(), NET, Session(SESSION), 0, None, Stamp::from_ms(NOW_MS), operations)
+    let key = key();
+    sign_commit(&Signing::new(&key, NET, Session(SESSION)), 0, None, Stamp::from_ms(NOW_MS), operations)
+}
+
+fn envelope_of(commit: &StoredCommit, entries: &[&Entry]) -> Result<Vec<u8>, Error> {
+    rustdht_wire::envelope_of(commit, entries, &Extras::default())
+}
+
+fn envelopes_of(commit: &StoredCommit, entries: &[&Entry], max_bytes: usize) -> Result<Vec<Vec<u8>>, Error> {
+    rustdht_wire::envelopes_of(commit, entries, &Extras::default(), max_bytes)
 }
 
 pub(crate) fn simple(n: usize) -> Vec<Operation> {
@@ -232,7 +242,8 @@ fn nothing_is_signed_that_a_door_refuses() {
     assert_eq!(refused(&long), ("bad_slot", "ops.1.t".into()));
     assert_eq!(signed(Vec::new()).unwrap_err().code, Code::OutOfRange);
     assert_eq!(signed(simple(1025)).unwrap_err().code, Code::TooManyOperations);
-    let prev = sign_commit(&key(), NET, Session(SESSION), 1, None, Stamp(1), simple(1)).unwrap_err();
+    let key = key();
+    let prev = sign_commit(&Signing::new(&key, NET, Session(SESSION)), 1, None, Stamp(1), simple(1)).unwrap_err();
     assert_eq!(prev.field, "h.prev");
 }
 

@@ -2,8 +2,8 @@
 
 use std::{fs, path::PathBuf};
 
-use rustdht_core::{Body, Entry, Refusal, Slot, Stamp, Timing, Value, json};
-use rustdht_wire::{Place, check};
+use rustdht_core::{Body, Entry, Mode, Refusal, Slot, Stamp, Timing, Value, json};
+use rustdht_wire::{Place, Rules, check};
 use serde_json::{Value as Json, json};
 
 use crate::forge::*;
@@ -48,6 +48,54 @@ pub(crate) fn refusal_json(refusal: &Refusal) -> Json {
     json!({ "code": refusal.code.as_str(), "status": refusal.code.status(), "field": refusal.field })
 }
 
+/// Under what an envelope is checked besides the clock and the network.
+#[derive(Clone)]
+pub(crate) struct Setting {
+    pub(crate) place: Place,
+    pub(crate) mode: Mode,
+    pub(crate) known: Vec<Paper>,
+}
+
+impl Setting {
+    pub(crate) fn open(place: Place) -> Self {
+        Self { place, mode: Mode::Open, known: Vec::new() }
+    }
+
+    pub(crate) fn knowing(self, papers: &[&Paper]) -> Self {
+        Self { known: papers.iter().map(|paper| (*paper).clone()).collect(), ..self }
+    }
+
+    pub(crate) fn members(self) -> Self {
+        Self { mode: Mode::Members, ..self }
+    }
+
+    pub(crate) fn check<T>(&self, bytes: &[u8], then: impl FnOnce(rustdht_wire::Checked) -> T) -> Result<T, Refusal> {
+        let known = known(&self.known.iter().collect::<Vec<_>>());
+        let rules = Rules { mode: self.mode, certificates: &known, ..rules() };
+        check(bytes, self.place, &rules).map(then)
+    }
+
+    /// The keys of a case that say so.
+    pub(crate) fn json(&self) -> Json {
+        json!({
+            "place": place_text(self.place),
+            "now_ms": NOW_MS,
+            "net": NET.to_string(),
+            "mode": self.mode.as_str(),
+            "community": hex::encode(public(COMMUNITY).0),
+            "certificates": self.known.iter().map(|paper| hex::encode(paper.pair())).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The keys of two objects in one.
+pub(crate) fn joined(mut a: Json, b: Json) -> Json {
+    if let (Json::Object(a), Json::Object(b)) = (&mut a, b) {
+        a.extend(b);
+    }
+    a
+}
+
 fn entry_json(entry: &Entry) -> Json {
     let ids = |ids: &[rustdht_core::EntryId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut object = json!({
@@ -59,6 +107,7 @@ fn entry_json(entry: &Entry) -> Json {
         "slot_hex": match &entry.slot { Slot::Explicit(slot) => Json::from(hex::encode(slot)), Slot::Own => Json::Null },
         "stamp": entry.stamp.to_string(),
         "author": hex::encode(entry.author.0),
+        "leaf": entry.leaf.map(|leaf| leaf.to_cid().to_string()),
         "writer": hex::encode(entry.writer.0),
         "kills": ids(&entry.kills),
         "over": ids(&entry.over),
@@ -76,10 +125,10 @@ fn entry_json(entry: &Entry) -> Json {
     object
 }
 
-/// One operation of each listed kind and one of another, on `soul`.
-fn every_kind(soul: &str, owned: bool) -> Vec<Map> {
-    let name = if owned { writer().to_vec() } else { Vec::new() };
-    let session = if owned { [&writer()[..], &SESSION].concat() } else { [&author().0[..], &SESSION].concat() };
+/// One operation of each listed kind and one of another, on `soul`; `h` where slots begin with it.
+pub(crate) fn every_kind(soul: &str, h: Option<[u8; 16]>) -> Vec<Map> {
+    let name = h.map(|h| h.to_vec()).unwrap_or_default();
+    let session = h.map_or([&author().0[..], &SESSION].concat(), |h| [&h[..], &SESSION].concat());
     let update = Value::Bytes(vec![0, 0].into());
     vec![
         slotted(soul, "register", "register", &name, &"a text".into()).with("o", ids(&[[1; 32], [2; 32]])),
@@ -101,21 +150,18 @@ fn every_kind(soul: &str, owned: bool) -> Vec<Map> {
     ]
 }
 
-fn commit_case(name: &str, place: Place, draft: &Draft, envelope: &Map) -> Json {
+pub(crate) fn commit_case(name: &str, setting: &Setting, draft: &Draft, envelope: &Map) -> Json {
     let bytes = envelope.encode();
-    let checked = check(&bytes, place, &rules()).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    let checked = setting.check(&bytes, |checked| checked).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
     let verified = checked.verify().unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
     let header = &verified.header;
     let (due, until_ms) = match verified.timing {
         Timing::Deferred { until_ms } => ("deferred", Json::from(until_ms)),
         _ => ("admitted", Json::Null),
     };
-    json!({
+    let case = json!({
         "name": name,
-        "place": place_text(place),
-        "now_ms": NOW_MS,
-        "net": NET.to_string(),
-        "seed": hex::encode(draft.seed),
+        "seed": verified.commit.signature.first().map(|_| hex::encode(draft.seed)),
         "envelope_hex": hex::encode(bytes),
         "commit_id": verified.commit.id.to_string(),
         "timing": due,
@@ -131,18 +177,22 @@ fn commit_case(name: &str, place: Place, draft: &Draft, envelope: &Map) -> Json 
             "stamp": header.stamp.to_string(),
             "n": header.n,
             "root": hex::encode(header.root),
+            "auth": header.auth.iter().map(|id| id.to_cid().to_string()).collect::<Vec<_>>(),
         },
+        "endorsed_under": verified.endorsements.iter().map(|by| by.certificate.to_cid().to_string()).collect::<Vec<_>>(),
+        "chains": verified.certificates.iter().map(|one| one.id().to_cid().to_string()).collect::<Vec<_>>(),
         "operations": verified.entries.iter().map(|(index, entry)| match entry {
             Ok(entry) => entry_json(entry),
             Err(refusal) => json!({ "index": index, "refused": refusal_json(refusal) }),
         }).collect::<Vec<_>>(),
-    })
+    });
+    joined(setting.json(), case)
 }
 
 #[test]
 fn commits() {
-    let public = Draft::new(every_kind("people/ada", false));
-    let mine = Draft::new(every_kind(&owned(), true));
+    let public = Draft::new(every_kind("people/ada", None));
+    let mine = Draft::new(every_kind(&owned(), Some(writer())));
     let five = Draft::new((0..5).map(|at| register("a", &format!("f{at}"), at)).collect());
     let later = five.clone().head("seq", uint(1)).head("prev", bytes(&five.commit_id()));
     let future = five.clone().head("stamp", uint(Stamp::from_ms(NOW_MS + 3_600_000).0));
@@ -177,8 +227,9 @@ fn commits() {
     let twice = Draft::new(vec![register("a", "f", 1), register("a", "f", 2)]);
     let mixed = Draft::new(vec![register("a", "f", 1), register("_/mine", "f", 1), register("a", "g", Value::Null)]);
     let changed = [(0, register("a", "f0", 99)), (4, five.ops[4].clone())];
-    let door = |name: &str, draft: &Draft| commit_case(name, Place::Door, draft, &draft.complete());
-    let replica = |name: &str, draft: &Draft, envelope: &Map| commit_case(name, Place::Replica, draft, envelope);
+    let door = |name: &str, draft: &Draft| commit_case(name, &Setting::open(Place::Door), draft, &draft.complete());
+    let replica =
+        |name: &str, draft: &Draft, envelope: &Map| commit_case(name, &Setting::open(Place::Replica), draft, envelope);
     let mut cases = vec![
         door("one operation", &Draft::new(vec![register("a", "f", 1)])),
         door("every kind in public space", &public),

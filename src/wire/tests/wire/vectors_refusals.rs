@@ -1,28 +1,29 @@
 //! Vectors of refusals: every rule, every code that the format can give.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use rustdht_core::{Code, MAX_KILLS, NetId, PublicKey, Soul, Stamp, Value, cbor};
-use rustdht_wire::{Place, Rules, SigningKey, check};
+use rustdht_core::{Code, MAX_KILLS, Mode, NetId, PublicKey, Soul, Stamp, Value, cbor};
+use rustdht_wire::{Checked, Place, Rules, SignedCertificate, SigningKey, check};
 use serde_json::{Value as Json, json};
 
 use crate::{
     forge::*,
-    vectors::{assert_file, cases, place_text, refusal_json},
+    vectors::{Setting, assert_file, cases, joined, refusal_json},
+    vectors_authority,
 };
 
-/// Codes that other parts of the system give: certificates, and the collection horizon.
-const ELSEWHERE: [Code; 3] = [Code::CertificateExpired, Code::CertificateRevoked, Code::Stale];
+/// Codes that other parts of the system give: revocations, and the collection horizon.
+const ELSEWHERE: [Code; 2] = [Code::CertificateRevoked, Code::Stale];
 
 /// A byte that repeats at least this often is written once with its count.
 const RUN: usize = 256;
 
-struct Case {
-    name: String,
-    place: Place,
-    envelope: Vec<u8>,
-    code: &'static str,
-    field: &'static str,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) setting: Setting,
+    pub(crate) envelope: Vec<u8>,
+    pub(crate) code: &'static str,
+    pub(crate) field: String,
 }
 
 /// Ids that count up from 0: what a case with `ids` stands for.
@@ -60,7 +61,7 @@ fn parts(envelope: &[u8]) -> Json {
     found.into()
 }
 
-fn joined(parts: &Json) -> Vec<u8> {
+fn from_parts(parts: &Json) -> Vec<u8> {
     let mut out = Vec::new();
     for part in parts.as_array().unwrap() {
         if let Some(text) = part.as_str() {
@@ -107,8 +108,8 @@ fn header_cases() -> Vec<(&'static str, Map, &'static str, &'static str)> {
         ("a header with an eleventh key", head("extra", uint(1)), "malformed", "h.extra"),
         ("a header without a key", bare.complete(), "malformed", "h.session"),
         ("another root", head("root", bytes(&[1; 32])), "bad_root", "ops"),
-        ("one certificate", head("auth", list(&[certificate(1)])), "certificate_missing", "h.auth"),
-        ("a certificate twice", head("auth", list(&[certificate(1), certificate(1)])), "malformed", "h.auth"),
+        ("one certificate", head("auth", list(&[certificate(1)])), "certificate_missing", "h.auth.0"),
+        ("a certificate twice", head("auth", list(&[certificate(1), certificate(1)])), "malformed", "h.auth.1"),
         (
             "five certificates",
             head("auth", list(&(0..5).map(certificate).collect::<Vec<_>>())),
@@ -130,12 +131,6 @@ fn header_cases() -> Vec<(&'static str, Map, &'static str, &'static str)> {
             "h.author",
         ),
         ("unsigned outside content space", unsigned("a"), "bad_key", "h.author"),
-        (
-            "an unsigned content commit",
-            unsigned("#bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"),
-            "immutable",
-            "ops",
-        ),
         ("signed by another key", Draft { seed: [8; 32], ..draft.clone() }.complete(), "bad_signature", "g"),
         (
             "stamped again after signing",
@@ -268,6 +263,7 @@ fn operation_cases() -> Vec<(&'static str, Map, &'static str, &'static str)> {
         ("a kill with a slot", slotted("a", "f", "kill", &[], &"erase".into()), "bad_slot", "t"),
         ("an unknown kind with another's slot", slotted(&owned(), "f", "tensor", &[1; 16], &one), "bad_slot", "t"),
         ("a slot of 65 bytes", slotted("a", "f", "tensor", &[1; 65], &one), "bad_slot", "t"),
+        ("null as an element of a set", own("a", "f", "set", &Value::Null), "bad_value", "v"),
         ("a null register", register("a", "f", Value::Null), "bad_value", "v"),
         ("a null with a value", slotted("a", "f", "null", &[], &one), "bad_value", "v"),
         ("a kill with another value", own("a", "f", "kill", &"remove".into()), "bad_value", "v"),
@@ -308,25 +304,28 @@ fn all() -> Vec<Case> {
     let mut found = Vec::new();
     for (name, envelope, code, field) in header_cases() {
         for place in [Place::Door, Place::Replica] {
-            found.push(Case { name: name.into(), place, envelope: envelope.encode(), code, field });
+            let (setting, field) = (Setting::open(place), field.into());
+            found.push(Case { name: name.into(), setting, envelope: envelope.encode(), code, field });
         }
     }
     for (name, place, envelope, code, field) in envelope_cases() {
-        found.push(Case { name: name.into(), place, envelope, code, field });
+        let (setting, field) = (Setting::open(place), field.into());
+        found.push(Case { name: name.into(), setting, envelope, code, field });
     }
     for (name, op, code, field) in operation_cases() {
-        let field: &'static str = if field.is_empty() { "ops.1" } else { format!("ops.1.{field}").leak() };
-        let draft = Draft::new(vec![register("neighbour", "f", 1), op]);
-        found.push(Case { name: name.into(), place: Place::Door, envelope: draft.complete().encode(), code, field });
+        let field = if field.is_empty() { "ops.1".into() } else { format!("ops.1.{field}") };
+        let (setting, draft) = (Setting::open(Place::Door), Draft::new(vec![register("neighbour", "f", 1), op]));
+        found.push(Case { name: name.into(), setting, envelope: draft.complete().encode(), code, field });
     }
     let twice = Draft::new(vec![register("a", "f", 1), register("a", "g", 1), register("a", "f", 2)]);
     found.push(Case {
         name: "one slot twice".into(),
-        place: Place::Door,
+        setting: Setting::open(Place::Door),
         envelope: twice.complete().encode(),
         code: "duplicate_operation",
-        field: "ops.2",
+        field: "ops.2".into(),
     });
+    found.extend(vectors_authority::refused());
     found
 }
 
@@ -336,15 +335,16 @@ fn refusals() {
     let cases: Vec<Json> = all()
         .into_iter()
         .map(|case| {
-            let refusal = admit(&case.envelope, case.place).expect_err(&case.name);
-            assert_eq!((refusal.code.as_str(), refusal.field.as_str()), (case.code, case.field), "{}", case.name);
+            let outcome = case.setting.check(&case.envelope, Checked::verify).flatten();
+            let refusal = outcome.expect_err(&case.name);
+            assert_eq!((refusal.code.as_str(), &refusal.field), (case.code, &case.field), "{}", case.name);
             seen.insert(refusal.code);
             let parts = parts(&case.envelope);
-            assert!(joined(&parts) == case.envelope, "{}", case.name);
-            json!({
-                "name": case.name, "place": place_text(case.place), "now_ms": NOW_MS, "net": NET.to_string(),
-                "envelope": parts, "refused": refusal_json(&refusal),
-            })
+            assert!(from_parts(&parts) == case.envelope, "{}", case.name);
+            joined(
+                case.setting.json(),
+                json!({ "name": case.name, "envelope": parts, "refused": refusal_json(&refusal) }),
+            )
         })
         .collect();
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code) && !ELSEWHERE.contains(code)).collect();
@@ -364,8 +364,16 @@ fn the_committed_refusals_hold() {
     for case in committed {
         let place = if case["place"] == "door" { Place::Door } else { Place::Replica };
         let net: NetId = case["net"].as_str().unwrap().parse().unwrap();
-        let rules = Rules { net, now_ms: case["now_ms"].as_u64().unwrap() };
-        let outcome = check(&joined(&case["envelope"]), place, &rules).and_then(|checked| checked.verify().map(|_| ()));
+        let pair = |text: &Json| {
+            let signed = SignedCertificate::decode_pair(&hex::decode(text.as_str().unwrap()).unwrap()).unwrap();
+            (signed.id(), Arc::new(signed))
+        };
+        let certificates = case["certificates"].as_array().unwrap().iter().map(pair).collect();
+        let mode = if case["mode"] == "open" { Mode::Open } else { Mode::Members };
+        let now_ms = case["now_ms"].as_u64().unwrap();
+        let rules = Rules { net, now_ms, mode, certificates: &certificates, ..rules() };
+        let outcome =
+            check(&from_parts(&case["envelope"]), place, &rules).and_then(|checked| checked.verify().map(|_| ()));
         assert_eq!(refusal_json(&outcome.unwrap_err()), case["refused"], "{}", case["name"]);
     }
 }
