@@ -6,11 +6,15 @@
 //! ```text
 //! commits 1 --- n entries        history        feed        side
 //! (signed part)   (the state)    (losers)       (changes)   (private rows of bridges and the node)
+//!    1
+//!    '--- n endorsements
 //! ```
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait, async_trait};
 
+mod columns;
 mod m20261122_000001_initial;
+mod m20261123_000002_endorsements;
 
 /// Every step, oldest first. Steps are only ever added.
 #[derive(Debug)]
@@ -19,6 +23,6 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261122_000001_initial::Migration)]
+        vec![Box::new(m20261122_000001_initial::Migration), Box::new(m20261123_000002_endorsements::Migration)]
     }
 }

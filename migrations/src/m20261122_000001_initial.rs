@@ -3,46 +3,13 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
 
+use crate::columns::{big, blob, index, number, small, table, text};
+
 #[derive(Debug, DeriveMigrationName)]
 pub(crate) struct Migration;
 
 /// Tables in the order in which they are made.
 const TABLES: [&str; 7] = ["commits", "entries", "records", "records_new", "history", "feed", "side"];
-
-/// A key that numbers rows: SQLite takes only a column of type INTEGER as the row id itself, elsewhere it is 64 bits.
-fn number(name: &'static str, backend: DbBackend) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    match backend {
-        DbBackend::Sqlite => column.integer(),
-        _ => column.big_integer(),
-    };
-    column.not_null().primary_key();
-    column
-}
-
-fn big(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name)).big_integer().not_null().to_owned()
-}
-
-fn small(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name)).integer().not_null().to_owned()
-}
-
-fn text(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name)).text().not_null().to_owned()
-}
-
-fn blob(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name)).blob().not_null().to_owned()
-}
-
-fn table(name: &'static str, columns: impl IntoIterator<Item = ColumnDef>) -> TableCreateStatement {
-    let mut table = Table::create().table(Alias::new(name)).if_not_exists().to_owned();
-    for column in columns {
-        table.col(column);
-    }
-    table
-}
 
 /// An index over random keys, kept as a table so that it can have two generations.
 fn records(name: &'static str, backend: DbBackend) -> TableCreateStatement {
@@ -53,15 +20,6 @@ fn records(name: &'static str, backend: DbBackend) -> TableCreateStatement {
         table.extra("WITHOUT ROWID");
     }
     table
-}
-
-fn index(on: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index =
-        Index::create().name(format!("{on}_{}", columns.join("_"))).table(Alias::new(on)).if_not_exists().to_owned();
-    for column in columns {
-        index.col(Alias::new(*column));
-    }
-    index
 }
 
 #[async_trait::async_trait]

@@ -215,6 +215,12 @@ impl Engine {
         u16::try_from(connected).unwrap_or(u16::MAX).saturating_add(self.members.own_weight())
     }
 
+    /// Whether a signed record of this replica is known here.
+    #[must_use]
+    pub fn knows(&self, id: &ReplicaId) -> bool {
+        self.members.knows(id)
+    }
+
     /// Every replica known but this one.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerView> {
@@ -310,12 +316,12 @@ impl Engine {
 
     fn published(&mut self, published: &Published) {
         for item in &published.adds {
-            self.index.insert(Key::from(item));
+            self.index.insert(Key::from(item), item.partition);
             self.links.values_mut().for_each(|link| link.arrived(&item.record));
         }
         // What came and went within one batch stands in both lists; what has left the state never returns.
         for item in &published.drops {
-            self.index.remove(&Key::from(item));
+            self.index.remove(&Key::from(item), item.partition);
         }
         self.announce(&published.push);
         self.push(&published.push);

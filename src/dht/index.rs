@@ -1,22 +1,28 @@
 //! The reconciliation index: a counted tree over (seconds, record id) with cached 256-bit sums.
 //!
 //! Insert, remove, rank and the sum of any range take O(log n), so that a round of reconciliation needs neither a
-//! sorted copy nor state between the messages. About 40 bytes an entry at a million entries.
+//! sorted copy nor state between the messages. About 44 bytes an entry at a million entries.
+//!
+//! An id is compared once, however many partitions it stands in: an entry in one, an endorsement in each that its
+//! commit touches. It is here until it has left the last of them.
 //!
 //! ```text
 //!            inner: count, sum and least key of every child
 //!           /        |         \
-//!       leaf        leaf        leaf: up to 256 keys of 36 bytes, sorted
+//!       leaf        leaf        leaf: up to 256 keys of 36 bytes, each with a partition, sorted
 //! ```
 
 mod node;
 mod sum;
 
-use std::ops::ControlFlow;
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::ControlFlow,
+};
 
 use rustdht_core::{RecordId, ports::IndexItem};
 
-use node::{Child, Node};
+use node::{Child, Held, Node};
 pub use sum::Sum;
 
 /// A key of the index, ordered as negentropy orders: by time, then by id.
@@ -38,13 +44,15 @@ impl From<&IndexItem> for Key {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     root: Option<Child>,
+    /// The partitions of ids that stand in more than one.
+    spread: HashMap<Key, BTreeSet<u16>>,
 }
 
 impl Index {
     /// An empty index.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { root: None }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// How many ids there are.
@@ -59,23 +67,41 @@ impl Index {
         self.len() == 0
     }
 
-    /// Adds a key; `false` when it was here.
-    pub fn insert(&mut self, key: Key) -> bool {
+    /// Adds a key in a partition; `false` when it was there already.
+    pub fn insert(&mut self, key: Key, partition: u16) -> bool {
+        let held = Held { key, partition };
         let Some(root) = &mut self.root else {
-            self.root = Some(Child::leaf(vec![key]));
+            self.root = Some(Child::leaf(vec![held]));
             return true;
         };
-        let (added, split) = root.insert(key);
+        let (known, split) = root.insert(held);
         if let Some(right) = split
             && let Some(left) = self.root.take()
         {
             self.root = Some(Child::inner(vec![left, right]));
         }
-        added
+        match known {
+            None => true,
+            Some(first) if first == partition && !self.spread.contains_key(&key) => false,
+            Some(first) => self.spread.entry(key).or_insert_with(|| BTreeSet::from([first])).insert(partition),
+        }
     }
 
-    /// Removes a key; `false` when it was not here.
-    pub fn remove(&mut self, key: &Key) -> bool {
+    /// Removes a key from a partition; `false` when it was not there.
+    pub fn remove(&mut self, key: &Key, partition: u16) -> bool {
+        let Some(held) = self.root.as_mut().and_then(|root| root.partition(key)) else { return false };
+        if let Some(partitions) = self.spread.get_mut(key) {
+            let removed = partitions.remove(&partition);
+            if let (Some(first), 1) = (partitions.first(), partitions.len()) {
+                *held = *first;
+                self.spread.remove(key);
+            }
+            return removed;
+        }
+        *held == partition && self.remove_key(key)
+    }
+
+    fn remove_key(&mut self, key: &Key) -> bool {
         let Some(root) = &mut self.root else { return false };
         let removed = root.remove(key);
         if root.count == 0 {

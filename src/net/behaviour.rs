@@ -13,12 +13,15 @@ use libp2p::{
 };
 use rustdht_core::NetId;
 use rustdht_dht::limits::MAX_GOSSIP_BYTES;
-use rustdht_wire::protocol::{Protocol, Request, Response};
+use rustdht_wire::protocol::{Live, Protocol, Request, Response};
 
 use crate::{
     NetConfig, NetError,
     codec::{Codec, Rpc},
-    limits::{BLOCK_TIMEOUT, MAX_LARGE_STREAMS, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT, REQUEST_TIMEOUT},
+    limits::{
+        BLOCK_TIMEOUT, CERTIFY_TIMEOUT, MAX_CERTIFY_SERVED, MAX_LARGE_STREAMS, MAX_STREAMS, PING_INTERVAL,
+        PING_TIMEOUT, REQUEST_TIMEOUT,
+    },
 };
 pub(crate) use gate::Gate;
 use subnets::Subnets;
@@ -44,6 +47,7 @@ pub(crate) struct Behaviour {
     sync: Exchange,
     fetch: Exchange,
     block: Exchange,
+    certify: Exchange,
 }
 
 /// `/rustdht/<net>/`: what every protocol of the network begins with.
@@ -90,6 +94,7 @@ impl Behaviour {
             sync: exchange(Protocol::Sync, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
             fetch: exchange(Protocol::Fetch, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
             block: exchange(Protocol::Block, BLOCK_TIMEOUT, MAX_STREAMS)?,
+            certify: exchange(Protocol::Certify, CERTIFY_TIMEOUT, MAX_CERTIFY_SERVED)?,
         })
     }
 
@@ -101,6 +106,7 @@ impl Behaviour {
             Protocol::Sync => &mut self.sync,
             Protocol::Fetch => &mut self.fetch,
             Protocol::Block => &mut self.block,
+            Protocol::Certify => &mut self.certify,
         }
     }
 
@@ -172,14 +178,26 @@ fn gossip(keypair: &identity::Keypair, net: &NetId) -> Result<gossipsub::Behavio
         .validation_mode(gossipsub::ValidationMode::Strict)
         .validate_messages()
         .max_transmit_size(MAX_GOSSIP_BYTES + 4096)
-        // The same envelope from two members is one message.
-        .message_id_fn(|message| gossipsub::MessageId::from(blake3::hash(&message.data).as_bytes().to_vec()))
+        .message_id_fn(message_id)
+        // What is published goes to every member connected at once and not by way of a mesh.
+        .flood_publish(true)
         .build()
         .map_err(|error| NetError::Swarm(error.to_string()))?;
     let mut behaviour = gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(keypair.clone()), config)
         .map_err(|error| NetError::Swarm(error.to_owned()))?;
     behaviour.subscribe(&live_topic(net)).map_err(|error| NetError::Swarm(error.to_string()))?;
     Ok(behaviour)
+}
+
+/// The same envelope from two members is one message. Two live messages are two, also when they say the same: a cursor
+/// goes forth and back.
+fn message_id(message: &gossipsub::Message) -> gossipsub::MessageId {
+    let mut hasher = blake3::Hasher::new();
+    if Live::is(&message.data) {
+        hasher.update(&message.source.map(PeerId::to_bytes).unwrap_or_default());
+        hasher.update(&message.sequence_number.unwrap_or_default().to_be_bytes());
+    }
+    gossipsub::MessageId::from(hasher.update(&message.data).finalize().as_bytes().to_vec())
 }
 
 /// Without a network interface there is nobody to discover, which is no reason not to start.

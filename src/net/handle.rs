@@ -12,15 +12,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    CommitId, Soul,
-    ports::{BlockSource, Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator},
+    CommitId, PublicKey, Soul,
+    ports::{
+        BlockSource, Durability, MAX_LIVE_BYTES, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError,
+        Replicator,
+    },
 };
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
 
-use crate::addresses::with_peer;
+use crate::{
+    addresses::with_peer,
+    limits::{CERTIFY_PEERS, CERTIFY_TIMEOUT},
+    service::Chain,
+};
 
 /// Greatest wait for durability; longer ones are cut.
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -40,6 +47,8 @@ pub(crate) enum Command {
     Outstanding { commit: CommitId, reply: oneshot::Sender<Option<Durability>> },
     Ask { soul: Soul, reply: oneshot::Sender<Vec<Bytes>> },
     Block { cid: Cid, reply: oneshot::Sender<Option<Bytes>> },
+    Certify { gateway: PublicKey, reply: oneshot::Sender<Result<Chain, ReplicationError>> },
+    Broadcast(Bytes),
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
     Status { reply: oneshot::Sender<NetworkStatus> },
     Dial { address: String, reply: oneshot::Sender<Result<(), ReplicationError>> },
@@ -120,6 +129,21 @@ impl Replicator for Handle {
         self.commands.send(Command::Block { cid: *cid, reply }).await.ok()?;
         // Each peer asked has a timeout of its own, and there are finitely many.
         answer.await.ok().flatten()
+    }
+
+    async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
+        let most = CERTIFY_TIMEOUT * CERTIFY_PEERS as u32;
+        self.ask_service(most + ANSWER_TIMEOUT, |reply| Command::Certify { gateway, reply }).await?
+    }
+
+    async fn broadcast(&self, message: Bytes) -> Result<(), ReplicationError> {
+        if message.len() > MAX_LIVE_BYTES {
+            let (len, most) = (message.len(), MAX_LIVE_BYTES);
+            return Err(ReplicationError::Invalid(format!(
+                "a live message of {len} bytes: at most {most} may be sent"
+            )));
+        }
+        self.commands.send(Command::Broadcast(message)).await.map_err(|_| ReplicationError::Closed)
     }
 
     async fn peers(&self) -> Result<Vec<PeerStatus>, ReplicationError> {

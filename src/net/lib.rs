@@ -21,6 +21,7 @@ mod handle;
 mod hello;
 pub mod limits;
 mod metrics;
+mod pace;
 mod service;
 mod transport;
 

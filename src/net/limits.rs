@@ -59,3 +59,33 @@ pub const MAX_STREAMS: usize = 128;
 pub const MAX_LARGE_STREAMS: usize = rustdht_dht::limits::MAX_SERVED;
 /// Pause before the rows and the index are read again after the store failed.
 pub const RELOAD: Duration = Duration::from_secs(1);
+/// How long one member may take to issue a certificate.
+pub const CERTIFY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Members asked for a certificate, one after the other.
+pub const CERTIFY_PEERS: usize = 3;
+/// Requests for a certificate of this gateway under way; it has one key and needs one.
+pub const MAX_CERTIFY_ASKS: usize = 8;
+/// Certificates being issued to peers at a time: each is a signature and a write.
+pub const MAX_CERTIFY_SERVED: usize = 8;
+/// What one request for a certificate costs a peer: one in ten seconds.
+pub const CERTIFY_REQUEST_US: u64 = 10_000_000;
+/// How far ahead of that a peer may be: three at once.
+pub const CERTIFY_WINDOW_US: u64 = 3 * CERTIFY_REQUEST_US;
+/// Peers whose requests for certificates are paced at a time; those of further ones are refused.
+pub const MAX_CERTIFY_PACES: usize = 1024;
+/// Live messages of one source in a second: ten editors that type and move their cursors at once.
+pub const LIVE_MESSAGES_PER_SECOND: u64 = 200;
+/// Bytes of live messages of one source in a second.
+pub const LIVE_BYTES_PER_SECOND: u64 = 1024 * 1024;
+/// How far ahead of its pace a source may be: what it may send in a second, at once.
+pub const LIVE_BURST_US: u64 = 1_000_000;
+/// Sources whose live messages are paced at a time.
+pub const MAX_LIVE_SOURCES: usize = rustdht_dht::limits::MAX_MEMBERS;
+/// Live messages that wait for the node, all sources together.
+pub const MAX_LIVE_WAITING: usize = 1024;
+/// Bytes of live messages that wait for the node.
+pub const MAX_LIVE_WAITING_BYTES: usize = 8 * 1024 * 1024;
+/// Live messages of one source that wait for the node.
+pub const MAX_LIVE_WAITING_OF_ONE: usize = 64;
+/// How long the node may take to hear a live message; afterwards it is of no use to anybody.
+pub const LIVE_TIMEOUT: Duration = Duration::from_secs(2);

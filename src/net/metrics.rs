@@ -19,6 +19,8 @@ const REJECTED: &str = "rustdht_net_rejected_peers_total";
 const REFUSED: &str = "rustdht_net_refused_envelopes_total";
 /// Messages that the protocol does not allow.
 const MISBEHAVED: &str = "rustdht_net_misbehaviour_total";
+/// Messages that nobody stores, by what became of them.
+const LIVE: &str = "rustdht_net_live_messages_total";
 
 /// Registers the descriptions with the recorder.
 pub fn describe_metrics() {
@@ -29,6 +31,7 @@ pub fn describe_metrics() {
     describe_counter!(SYNCS, "reconciliations begun here, by result");
     describe_counter!(REJECTED, "peers turned away, by reason");
     describe_counter!(REFUSED, "envelopes refused between members, by code");
+    describe_counter!(LIVE, "messages that nobody stores, by what became of them");
     describe_counter!(MISBEHAVED, "messages from members that the protocol does not allow");
 }
 
@@ -62,4 +65,8 @@ pub(crate) fn refused(code: &'static str) {
 
 pub(crate) fn misbehaved() {
     counter!(MISBEHAVED).increment(1);
+}
+
+pub(crate) fn live(outcome: &'static str) {
+    counter!(LIVE, "outcome" => outcome).increment(1);
 }

@@ -4,9 +4,11 @@
 //! bounded by what the engine lets peers have under way.
 
 mod blocks;
+mod certify;
 mod commands;
 mod greet;
 mod jobs;
+mod live;
 mod outputs;
 mod start;
 mod swarm_events;
@@ -49,7 +51,10 @@ use crate::{
     metrics,
 };
 use blocks::Blocks;
+use certify::Certificates;
+pub(crate) use certify::Chain;
 use jobs::Done;
+use live::LiveMessages;
 
 /// The swarm before it runs: made by [`Service::new`], which also listens.
 pub struct Service {
@@ -78,6 +83,7 @@ impl std::fmt::Debug for Service {
 enum Sent {
     Engine(Token),
     Block(CallerId),
+    Certify(CallerId),
     Hello(PeerId),
 }
 
@@ -115,6 +121,8 @@ struct Running {
     early: Vec<(PeerId, Protocol, Request, ResponseChannel<Response>)>,
     waiting: HashMap<CallerId, Waiting>,
     blocks: Blocks,
+    certificates: Certificates,
+    live: LiveMessages,
     jobs: JoinSet<Done>,
     saves: VecDeque<(Vec<u8>, Option<Vec<u8>>)>,
     saving: bool,
@@ -154,6 +162,8 @@ impl Service {
             early: Vec::new(),
             waiting: HashMap::new(),
             blocks: Blocks::default(),
+            certificates: Certificates::default(),
+            live: LiveMessages::default(),
             jobs: JoinSet::new(),
             saves: VecDeque::new(),
             saving: false,

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use rustdht_core::ports::{
-    Applied, Batch, FeedPage, GraphStore, IndexRow, Loser, StoreError, StoreStats, StoredCommit,
+    Applied, Batch, CheckCursor, CheckPage, EndorsedPartition, Endorsement, Fault, FeedPage, GraphStore, HistoryPage,
+    IndexRow, Repaired, StoreError, StoreStats, StoredCommit,
 };
 use rustdht_core::{CommitId, Entry, EntryId, Field, RecordId, Soul};
 use sea_orm::DatabaseConnection;
@@ -11,16 +12,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::open::{self, Pools};
-use crate::read;
+use crate::read::{self, Readers};
 use crate::write::{Command, Writer};
-use crate::{Config, Error, metrics};
+use crate::{Config, Error, check, metrics};
 
 /// One process's handle on the database. Dropping it without [`GraphStore::close`] loses nothing that was
 /// acknowledged.
 #[derive(Debug)]
 pub struct Store {
     config: Config,
-    readers: DatabaseConnection,
+    readers: Readers,
     writer: DatabaseConnection,
     queue: mpsc::Sender<Command>,
     closing: CancellationToken,
@@ -45,7 +46,7 @@ impl Store {
         let (runtime, served) = (tokio::runtime::Handle::current(), task.serve(commands, closing.clone()));
         tasks.spawn_blocking(move || runtime.block_on(served));
         tasks.close();
-        Ok(Self { config, readers, writer, queue, closing, tasks })
+        Ok(Self { config, readers: Readers::new(readers), writer, queue, closing, tasks })
     }
 
     async fn ask<T>(
@@ -91,12 +92,34 @@ impl GraphStore for Store {
         read::index(&self.readers, after, limit).await
     }
 
+    async fn endorsed(&self, after: i64, limit: u32) -> Result<(Vec<EndorsedPartition>, i64), StoreError> {
+        read::endorsed(&self.readers, after, limit).await
+    }
+
+    async fn endorsements_by_record(&self, records: &[RecordId]) -> Result<Vec<Endorsement>, StoreError> {
+        read::endorsements_by_record(&self.readers, records).await
+    }
+
+    async fn endorsements(&self, commits: &[CommitId]) -> Result<Vec<Endorsement>, StoreError> {
+        read::endorsements(&self.readers, commits).await
+    }
+
+    async fn entries_of(&self, commit: CommitId, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        read::entries_of(&self.readers, commit, limit).await
+    }
+
     async fn souls(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<Soul>, StoreError> {
         read::souls(&self.readers, prefix, after, limit).await
     }
 
-    async fn history(&self, soul: &Soul, field: &Field, limit: u32) -> Result<Vec<Loser>, StoreError> {
-        read::history(&self.readers, soul, field, limit).await
+    async fn history(
+        &self,
+        soul: &Soul,
+        field: &Field,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<HistoryPage, StoreError> {
+        read::history(&self.readers, soul, field, before, limit).await
     }
 
     async fn in_history(&self, ids: &[EntryId]) -> Result<Vec<EntryId>, StoreError> {
@@ -130,6 +153,14 @@ impl GraphStore for Store {
         Ok(())
     }
 
+    async fn check(&self, after: CheckCursor, limit: u32) -> Result<CheckPage, StoreError> {
+        check::page(&self.readers.db, after, limit).await
+    }
+
+    async fn repair(&self, faults: Vec<Fault>, now_ms: u64) -> Result<Repaired, StoreError> {
+        self.ask(|answer| Command::Repair { faults, now_ms, answer }).await
+    }
+
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let (entries, commits) = read::counts(&self.readers).await?;
         Ok(StoreStats { entries, commits, bytes: self.bytes_on_disk().await })
@@ -143,7 +174,7 @@ impl GraphStore for Store {
         self.closing.cancel();
         self.tasks.wait().await;
         // The readers first: the last connection to go copies the log into the database file and removes it.
-        for pool in [&self.readers, &self.writer] {
+        for pool in [&self.readers.db, &self.writer] {
             if let Err(err) = pool.close_by_ref().await {
                 tracing::warn!(%err, "closing the database");
             }

@@ -1,20 +1,20 @@
 //! What stands in the `data` and `changes` columns: strict DAG-CBOR, read back as foreign bytes (a disk may lie).
 //!
 //! ```text
-//! entries.data = [kind, slot | null (own id), body, kills, over, base | null]
+//! entries.data = [kind, slot | null (own id), body, kills, over, base | null, leaf, if there is one]
 //! history.data = [commit, index, stamp, author, entries.data]
 //! feed.changes = [[soul, [field]]]
 //! body         = null | [value, salt | null] | hash of the dropped value
 //! ```
-//! `value` is a byte string that holds the value's own DAG-CBOR; kills and over are the ids one behind the other.
+//! `leaf` is the digest of the certificate that covers the entry. `value` is a byte string that holds the value's own DAG-CBOR; kills and over are the ids one behind the other.
 
 use std::collections::HashMap;
 
 use rustdht_core::cbor::{self, Item};
 use rustdht_core::ports::{Change, StoreError};
 use rustdht_core::{
-    Body, CommitId, Entry, EntryId, Field, Kind, MAX_KILLS, MAX_OVER, PublicKey, Salt, Slot, Soul, Stamp, Value,
-    ValueHash, Writer,
+    Body, CertificateId, CommitId, Entry, EntryId, Field, Kind, MAX_KILLS, MAX_OVER, PublicKey, Salt, Slot, Soul,
+    Stamp, Value, ValueHash, Writer,
 };
 
 use crate::error::damaged;
@@ -34,7 +34,7 @@ fn ids(out: &mut Vec<u8>, ids: &[EntryId]) {
 /// `entries.data`.
 pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::with_capacity(128);
-    cbor::array(&mut out, 6);
+    cbor::array(&mut out, 6 + usize::from(entry.leaf.is_some()));
     cbor::text(&mut out, &entry.kind);
     match &entry.slot {
         Slot::Explicit(slot) => cbor::bytes(&mut out, slot),
@@ -54,6 +54,9 @@ pub(crate) fn encode_entry(entry: &Entry) -> Vec<u8> {
     match entry.base {
         Some(base) => cbor::uint(&mut out, base.0),
         None => cbor::null(&mut out),
+    }
+    if let Some(leaf) = &entry.leaf {
+        cbor::bytes(&mut out, &leaf.0);
     }
     out
 }
@@ -100,7 +103,7 @@ pub(crate) struct Decoder {
     souls: HashMap<Box<str>, Soul>,
     fields: HashMap<Box<str>, Field>,
     kinds: HashMap<Box<str>, Kind>,
-    writers: HashMap<[u8; 32], Writer>,
+    writers: HashMap<([u8; 32], Option<CertificateId>), Writer>,
 }
 
 macro_rules! intern {
@@ -121,14 +124,21 @@ impl Decoder {
         Self { souls, ..Self::default() }
     }
 
-    fn writer(&mut self, author: &PublicKey) -> Writer {
-        *self.writers.entry(author.0).or_insert_with(|| Writer::new(author, None))
+    fn writer(&mut self, author: &PublicKey, leaf: Option<CertificateId>) -> Writer {
+        *self.writers.entry((author.0, leaf)).or_insert_with(|| Writer::new(author, leaf.as_ref()))
     }
 
     /// An entry from its columns and `entries.data`.
     pub(crate) fn entry(&mut self, columns: &Columns<'_>, data: &[u8]) -> Result<Entry, StoreError> {
         let item = decode(data)?;
-        let [kind, slot, body, kills, over, base] = parts(&item)?;
+        let Ok([kind, slot, body, kills, over, base, rest @ ..]) = item.elements() else {
+            return Err(damaged("another number of parts"));
+        };
+        let leaf = match rest {
+            [] => None,
+            [leaf] => Some(CertificateId(leaf.array().map_err(|_| damaged("a certificate's digest"))?)),
+            _ => return Err(damaged("another number of parts")),
+        };
         let author = PublicKey(columns.author);
         let kind = kind.text().map_err(|_| damaged("a kind"))?;
         Ok(Entry {
@@ -144,7 +154,8 @@ impl Decoder {
                 _ => return Err(damaged("a slot")),
             },
             stamp: Stamp(columns.stamp),
-            writer: self.writer(&author),
+            writer: self.writer(&author, leaf),
+            leaf,
             author,
             body: decode_body(body)?,
             kills: decode_ids(kills, MAX_KILLS)?,

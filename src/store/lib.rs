@@ -23,6 +23,7 @@
 //! ```
 
 mod adapter;
+mod check;
 mod codec;
 mod config;
 mod error;

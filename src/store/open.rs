@@ -80,6 +80,8 @@ pub(crate) async fn open(config: &Config) -> Result<Pools, Error> {
         .journal_mode(SqliteJournalMode::Wal)
         // FULL flushes the log at every commit: what was acknowledged survives a power cut.
         .synchronous(SqliteSynchronous::Full)
+        // What is erased, or sealed, is overwritten and not only unlinked.
+        .pragma("secure_delete", "ON")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", JOURNAL_LIMIT_BYTES.to_string());
     let writer = pool(writing, 1).await.map_err(at)?;

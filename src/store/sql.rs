@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use rustdht_core::cbor;
 use rustdht_core::ports::StoreError;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, Value, sqlx};
 
@@ -174,6 +175,33 @@ impl Row {
         row.try_get(column).map_err(|_| damaged("a column of another type"))
     }
 
+    pub(crate) fn is_null(&self, column: usize) -> bool {
+        use sqlx::{Row as _, ValueRef as _};
+        let row = self.0.try_as_sqlite_row();
+        row.and_then(|row| row.try_get_raw(column).ok()).is_none_or(|value| value.is_null())
+    }
+
+    /// Every column as it is stored: `[name, value, name, value, ...]` in DAG-CBOR.
+    pub(crate) fn raw(&self, out: &mut Vec<u8>) -> Result<(), StoreError> {
+        use sqlx::{Column as _, Row as _};
+        let row = self.0.try_as_sqlite_row().ok_or_else(|| damaged("a row of another database"))?;
+        cbor::array(out, 2 * row.columns().len());
+        for (at, column) in row.columns().iter().enumerate() {
+            cbor::text(out, column.name());
+            // A column may hold another type than it should, that is why the row is here.
+            if let Ok(number) = self.int(at) {
+                cbor::int(out, number);
+            } else if let Ok(text) = self.text(at) {
+                cbor::text(out, text);
+            } else if let Ok(bytes) = self.blob(at) {
+                cbor::bytes(out, bytes);
+            } else {
+                cbor::null(out);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn int(&self, column: usize) -> Result<i64, StoreError> {
         self.get(column)
     }
@@ -184,6 +212,10 @@ impl Row {
 
     pub(crate) fn blob(&self, column: usize) -> Result<&[u8], StoreError> {
         self.get(column)
+    }
+
+    pub(crate) fn partition(&self, column: usize) -> Result<u16, StoreError> {
+        u16::try_from(self.int(column)?).map_err(|_| damaged("a partition"))
     }
 
     pub(crate) fn id(&self, column: usize) -> Result<[u8; 32], StoreError> {

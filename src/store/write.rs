@@ -7,7 +7,7 @@
 //! apply --'                     '-- flush  (statements of many rows)
 //! ```
 
-use rustdht_core::ports::{Applied, Batch, StoreError};
+use rustdht_core::ports::{Applied, Batch, Fault, Repaired, StoreError};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 use crate::error::failed;
 use crate::{Config, metrics};
 
+mod endorsed;
 mod flush;
 mod foreign;
 mod lookup;
 mod merge;
 mod plan;
+mod repair;
 mod trim;
 
 use foreign::Foreign;
@@ -33,6 +35,8 @@ pub(crate) enum Command {
     Apply(Batch, oneshot::Sender<Result<Applied, StoreError>>),
     /// Remove some old rows as of `now_ms`; the answer is whether more are left.
     Trim(u64, oneshot::Sender<Result<bool, StoreError>>),
+    /// Put faults right.
+    Repair { faults: Vec<Fault>, now_ms: u64, answer: oneshot::Sender<Result<Repaired, StoreError>> },
 }
 
 /// Turns given to other tasks without a batch arriving, after which the writer no longer waits for company.
@@ -82,6 +86,10 @@ impl Writer {
                 Command::Trim(now_ms, answer) => {
                     let done = self.trim(now_ms).await;
                     // Whoever asked may have gone away; then nobody needs the answer.
+                    let _ = answer.send(done);
+                }
+                Command::Repair { faults, now_ms, answer } => {
+                    let done = self.repair(&faults, now_ms).await;
                     let _ = answer.send(done);
                 }
                 Command::Apply(batch, answer) => {
@@ -183,19 +191,21 @@ impl Writer {
         self.foreign.catch_up(db, self.numbers.feed, numbers.feed).await?;
         // Rows of others up to here are noted, whether or not this transaction commits.
         self.numbers.feed = numbers.feed;
-        let known = lookup::known(db, batches).await?;
-        let mut plan = Plan::new(&known, numbers.feed);
+        let known = lookup::known(db, batches, numbers.endorsements > 0).await?;
+        let mut plan = Plan::new(&known, batches, numbers.feed);
         let answers = batches
             .iter()
             .map(|batch| if self.foreign.conflicts(batch) { Ok(Applied::Conflict) } else { plan.admit(batch) })
             .collect();
         let effects = plan.resolve(numbers);
         flush::flush(db, &effects, self.config.history_per_field).await?;
-        Ok((answers, effects.numbers, (effects.entries.len(), effects.delete_entries.len())))
+        let counts = (effects.entries.len() + effects.endorsements.len(), effects.delete_entries.len());
+        Ok((answers, effects.numbers, counts))
     }
 }
 
 /// What a batch adds to the size of a transaction.
 fn rows_of(batch: &Batch) -> usize {
-    1 + batch.puts.len() + batch.drops.len() + batch.losers.len() + batch.forget.len() + batch.side.len()
+    let entries = batch.puts.len() + batch.drops.len() + batch.endorsements.len();
+    1 + entries + batch.losers.len() + batch.forget.len() + batch.side.len()
 }

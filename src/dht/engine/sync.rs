@@ -127,10 +127,14 @@ impl Engine {
         self.out.push(Output::Send { token, to: peer.clone(), request: Request::Sync(message) });
     }
 
-    /// How many ids there are below some second, and their sum.
+    /// How many ids there are below some second, and their sum. Content, which stands behind all seconds, is among them:
+    /// it would never count as settled.
     pub(super) fn summary(&self, below_seconds: Option<u32>) -> Summary {
-        let end = below_seconds.map_or(self.index.len(), |seconds| self.index.rank_below(seconds));
-        Summary { below_seconds, count: end as u64, sum: self.index.sum(0, end).to_bytes() }
+        let all = self.index.len();
+        let content = self.index.rank_below(u32::MAX);
+        let end = below_seconds.map_or(content, |seconds| self.index.rank_below(seconds).min(content));
+        let sum = self.index.sum(0, end).plus(self.index.sum(content, all));
+        Summary { below_seconds, count: (end + all - content) as u64, sum: sum.to_bytes() }
     }
 
     pub(super) fn sync_answered(&mut self, peer: &ReplicaId, step: Step, response: Option<Response>) {

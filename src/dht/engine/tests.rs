@@ -304,7 +304,7 @@ fn a_fetch_answered_in_part_is_asked_again_for_the_rest_only() {
     let other = (2..40).find(|seed| id(*seed) > id(1)).unwrap();
     let mut theirs = Index::new();
     let items: Vec<IndexItem> = (0..3).map(|number| commit(number).1).collect();
-    items.iter().for_each(|item| assert!(theirs.insert(Key::from(item))));
+    items.iter().for_each(|item| assert!(theirs.insert(Key::from(item), 0)));
     // The only request of these outputs.
     let sent = |outputs: &[Output]| -> (Token, Request) {
         let send = |output: &Output| match output {
@@ -454,7 +454,7 @@ fn a_reconciliation_of_too_many_rounds_pauses() {
     let (token, message) = sync_sent(&engine.handle(Input::Answer { token, response }, NOW_MS));
     let SyncMessage::Ranges(message) = message else { panic!("ranges") };
     let mut index = Index::new();
-    (500..1000).for_each(|number| assert!(index.insert(Key::from(&commit(number).1))));
+    (500..1000).for_each(|number| assert!(index.insert(Key::from(&commit(number).1), 0)));
     let answer = crate::reconcile::respond(&index, &message, 65_536).unwrap();
     for link in engine.links.values_mut() {
         link.session.as_mut().unwrap().rounds = MAX_SYNC_ROUNDS;
@@ -478,4 +478,20 @@ fn a_reconciliation_of_too_many_rounds_pauses() {
         }
     }
     panic!("it neither ended nor went on");
+}
+
+/// Content never settles, being indexed behind every second; it is compared with what has.
+#[test]
+fn what_is_compared_below_a_second_holds_the_content() {
+    let mut engine = engine(&[]);
+    let item = |seconds, byte| IndexItem { seconds, record: RecordId([byte; 32]), partition: 0 };
+    let adds = vec![item(10, 1), item(20, 2), item(u32::MAX, 3), item(u32::MAX, 4), item(u32::MAX - 1, 5)];
+    engine.handle(Input::Published(Published { adds, ..Published::default() }), NOW_MS);
+    let mut expected = Index::new();
+    for (seconds, byte) in [(10, 1), (u32::MAX, 3), (u32::MAX, 4)] {
+        expected.insert(Key { seconds, record: RecordId([byte; 32]) }, 0);
+    }
+    let summary = engine.summary(Some(15));
+    assert_eq!((summary.count, summary.sum), (3, expected.sum(0, 3).to_bytes()));
+    assert_eq!((engine.summary(None).count, engine.summary(Some(u32::MAX)).count), (5, 5));
 }

@@ -9,6 +9,13 @@ const LEAF_KEYS: usize = 256;
 /// Children of an inner node.
 const INNER_CHILDREN: usize = 32;
 
+/// A key and the partition that it stands in; of one that stands in several, any of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) key: Key,
+    pub(super) partition: u16,
+}
+
 /// A node as its parent sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Child {
@@ -20,15 +27,15 @@ pub(super) struct Child {
 
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    Leaf(Vec<Key>),
+    Leaf(Vec<Held>),
     Inner(Vec<Child>),
 }
 
 impl Child {
     /// A leaf of at least one key.
-    pub(super) fn leaf(keys: Vec<Key>) -> Self {
-        let sum = keys.iter().fold(Sum::ZERO, |sum, key| sum.plus(Sum::of(&key.record.0)));
-        Self { count: keys.len(), sum, first: keys[0], node: Node::Leaf(keys) }
+    pub(super) fn leaf(keys: Vec<Held>) -> Self {
+        let sum = keys.iter().fold(Sum::ZERO, |sum, held| sum.plus(Sum::of(&held.key.record.0)));
+        Self { count: keys.len(), sum, first: keys[0].key, node: Node::Leaf(keys) }
     }
 
     /// An inner node of at least one child.
@@ -38,30 +45,30 @@ impl Child {
         Self { count, sum, first: children[0].first, node: Node::Inner(children) }
     }
 
-    /// Adds a key: whether it was new, and the right half when the node was full.
-    pub(super) fn insert(&mut self, key: Key) -> (bool, Option<Self>) {
-        let (added, right) = match &mut self.node {
-            Node::Leaf(keys) => match keys.binary_search(&key) {
-                Ok(_) => return (false, None),
+    /// Adds a key: the partition of the one that was here already, and the right half when the node was full.
+    pub(super) fn insert(&mut self, held: Held) -> (Option<u16>, Option<Self>) {
+        let (known, right) = match &mut self.node {
+            Node::Leaf(keys) => match find(keys, &held.key) {
+                Ok(at) => return (Some(keys[at].partition), None),
                 Err(at) if keys.len() < LEAF_KEYS => {
-                    keys.insert(at, key);
-                    (true, None)
+                    keys.insert(at, held);
+                    (None, None)
                 }
                 // Ids mostly arrive in the order of time: a full last leaf stays full.
-                Err(LEAF_KEYS) => return (true, Some(Self::leaf(vec![key]))),
+                Err(LEAF_KEYS) => return (None, Some(Self::leaf(vec![held]))),
                 Err(at) => {
                     let mut upper = keys.split_off(LEAF_KEYS / 2);
                     if at <= keys.len() {
-                        keys.insert(at, key);
+                        keys.insert(at, held);
                     } else {
-                        upper.insert(at - keys.len(), key);
+                        upper.insert(at - keys.len(), held);
                     }
-                    (true, Some(Self::leaf(upper)))
+                    (None, Some(Self::leaf(upper)))
                 }
             },
             Node::Inner(children) => {
-                let at = position(children, &key);
-                let (added, split) = children[at].insert(key);
+                let at = position(children, &held.key);
+                let (known, split) = children[at].insert(held);
                 if let Some(new) = split {
                     children.insert(at + 1, new);
                 }
@@ -70,29 +77,40 @@ impl Child {
                     let keep = if at + 2 == children.len() { INNER_CHILDREN } else { INNER_CHILDREN / 2 };
                     Self::inner(children.split_off(keep))
                 });
-                (added, right)
+                (known, right)
             }
         };
-        if added {
+        if known.is_none() {
             self.count += 1;
-            self.sum = self.sum.plus(Sum::of(&key.record.0));
-            self.first = self.first.min(key);
+            self.sum = self.sum.plus(Sum::of(&held.key.record.0));
+            self.first = self.first.min(held.key);
         }
         if let Some(right) = &right {
             self.count -= right.count;
             self.sum = self.sum.minus(right.sum);
         }
-        (added, right)
+        (known, right)
+    }
+
+    /// The partition of a key, to be read or changed.
+    pub(super) fn partition(&mut self, key: &Key) -> Option<&mut u16> {
+        match &mut self.node {
+            Node::Leaf(keys) => find(keys, key).ok().map(|at| &mut keys[at].partition),
+            Node::Inner(children) => {
+                let at = position(children, key);
+                children[at].partition(key)
+            }
+        }
     }
 
     /// Removes a key: whether it was there. May leave the node empty.
     pub(super) fn remove(&mut self, key: &Key) -> bool {
         match &mut self.node {
             Node::Leaf(keys) => {
-                let Ok(at) = keys.binary_search(key) else { return false };
+                let Ok(at) = find(keys, key) else { return false };
                 keys.remove(at);
                 if let Some(first) = keys.first() {
-                    self.first = *first;
+                    self.first = first.key;
                 }
             }
             Node::Inner(children) => {
@@ -118,7 +136,7 @@ impl Child {
     /// How many keys below this node are less than `key`.
     pub(super) fn rank(&self, key: &Key) -> usize {
         match &self.node {
-            Node::Leaf(keys) => keys.partition_point(|held| held < key),
+            Node::Leaf(keys) => keys.partition_point(|held| held.key < *key),
             Node::Inner(children) => {
                 let at = position(children, key);
                 children[..at].iter().map(|child| child.count).sum::<usize>() + children[at].rank(key)
@@ -132,7 +150,7 @@ impl Child {
             return self.sum;
         }
         match &self.node {
-            Node::Leaf(keys) => keys[..end].iter().fold(Sum::ZERO, |sum, key| sum.plus(Sum::of(&key.record.0))),
+            Node::Leaf(keys) => keys[..end].iter().fold(Sum::ZERO, |sum, held| sum.plus(Sum::of(&held.key.record.0))),
             Node::Inner(children) => {
                 let mut left = end;
                 let mut sum = Sum::ZERO;
@@ -156,7 +174,9 @@ impl Child {
         visit: &mut impl FnMut(Key) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         match &self.node {
-            Node::Leaf(keys) => keys[from.min(keys.len())..to.min(keys.len())].iter().try_for_each(|key| visit(*key)),
+            Node::Leaf(keys) => {
+                keys[from.min(keys.len())..to.min(keys.len())].iter().try_for_each(|held| visit(held.key))
+            }
             Node::Inner(children) => {
                 let mut start = 0;
                 for child in children {
@@ -172,6 +192,11 @@ impl Child {
             }
         }
     }
+}
+
+/// Where a key is in a leaf, or belongs.
+fn find(keys: &[Held], key: &Key) -> Result<usize, usize> {
+    keys.binary_search_by(|held| held.key.cmp(key))
 }
 
 /// The child below which `key` belongs.

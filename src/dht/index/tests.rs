@@ -1,8 +1,11 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
+
+/// Keys with their partitions.
+type Model = BTreeMap<Key, BTreeSet<u16>>;
 
 /// Few seconds and few ids, so that keys repeat and neighbours share prefixes.
 fn key() -> impl Strategy<Value = Key> {
@@ -13,8 +16,8 @@ fn key() -> impl Strategy<Value = Key> {
     })
 }
 
-fn check(index: &Index, model: &BTreeSet<Key>) {
-    let sorted: Vec<Key> = model.iter().copied().collect();
+fn check(index: &Index, model: &Model) {
+    let sorted: Vec<Key> = model.keys().copied().collect();
     assert_eq!(index.len(), sorted.len());
     let mut shown = Vec::new();
     index.each(0, usize::MAX, |key| {
@@ -38,29 +41,37 @@ proptest! {
 
     #[test]
     fn equals_a_sorted_set(
-        edits in proptest::collection::vec((key(), 0..3_u8), 0..4000),
+        edits in proptest::collection::vec((key(), 0..3_u8, prop_oneof![4 => Just(0_u16), 1 => 0..4_u16]), 0..4000),
         probes in proptest::collection::vec(key(), 20),
     ) {
         let mut index = Index::new();
-        let mut model = BTreeSet::new();
-        for (key, what) in edits {
+        let mut model = Model::new();
+        // Each edit twice: one that is repeated changes nothing.
+        for (key, what, partition) in edits.into_iter().flat_map(|edit| [edit, edit]) {
             if what == 0 {
-                prop_assert_eq!(index.remove(&key), model.remove(&key));
+                let removed = model.get_mut(&key).is_some_and(|partitions| partitions.remove(&partition));
+                if model.get(&key).is_some_and(BTreeSet::is_empty) {
+                    model.remove(&key);
+                }
+                prop_assert_eq!(index.remove(&key, partition), removed);
             } else {
-                prop_assert_eq!(index.insert(key), model.insert(key));
+                prop_assert_eq!(index.insert(key, partition), model.entry(key).or_default().insert(partition));
             }
         }
+        prop_assert_eq!(index.spread.len(), model.values().filter(|partitions| partitions.len() > 1).count());
         check(&index, &model);
         for probe in probes {
             prop_assert_eq!(index.rank(&probe), model.range(..probe).count());
-            prop_assert_eq!(index.contains(&probe), model.contains(&probe));
+            prop_assert_eq!(index.contains(&probe), model.contains_key(&probe));
         }
         // Down to nothing, from both ends and the middle.
-        let mut keys: Vec<Key> = model.iter().copied().collect();
+        let mut keys: Vec<Key> = model.keys().copied().collect();
         while !keys.is_empty() {
             let key = keys.remove([0, keys.len() / 2, keys.len() - 1][keys.len() % 3]);
-            prop_assert!(index.remove(&key));
-            model.remove(&key);
+            let mut left = model.remove(&key).unwrap_or_default();
+            while let Some(partition) = left.pop_last() {
+                prop_assert!(index.contains(&key) && index.remove(&key, partition));
+            }
             if keys.len().is_multiple_of(500) {
                 check(&index, &model);
             }
@@ -92,7 +103,7 @@ fn a_carry_passes_through_every_limb() {
 fn ids_in_the_order_of_time_fill_their_leaves() {
     let mut index = Index::new();
     for seconds in 0..20_000 {
-        index.insert(Key { seconds, record: RecordId([7; 32]) });
+        index.insert(Key { seconds, record: RecordId([7; 32]) }, 0);
     }
     fn leaves(child: &Child) -> usize {
         match &child.node {
@@ -101,4 +112,18 @@ fn ids_in_the_order_of_time_fill_their_leaves() {
         }
     }
     assert_eq!(leaves(index.root.as_ref().unwrap()), 20_000_usize.div_ceil(256));
+}
+
+#[test]
+fn an_endorsement_is_here_until_it_has_left_every_partition() {
+    let key = Key { seconds: 5, record: RecordId([1; 32]) };
+    let mut index = Index::new();
+    assert!(!index.remove(&key, 3), "what is absent");
+    for partition in [3, 9, 4000] {
+        assert!(index.insert(key, partition) && !index.insert(key, partition));
+    }
+    assert_eq!((index.len(), index.sum(0, 1)), (1, Sum::of(&[1; 32])), "compared once");
+    assert!(index.remove(&key, 3) && !index.remove(&key, 3) && !index.remove(&key, 77));
+    assert!(index.remove(&key, 4000) && index.contains(&key));
+    assert!(index.remove(&key, 9) && index.is_empty() && index.spread.is_empty());
 }

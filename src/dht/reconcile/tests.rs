@@ -16,7 +16,7 @@ fn key() -> impl Strategy<Value = Key> {
 
 fn index_of(keys: &BTreeSet<Key>) -> Index {
     let mut index = Index::new();
-    keys.iter().for_each(|key| assert!(index.insert(*key)));
+    keys.iter().for_each(|key| assert!(index.insert(*key, 0)));
     index
 }
 
@@ -93,10 +93,10 @@ proptest! {
             let found = compare(&our_index, &answer, 4096, max_ids).unwrap();
             prop_assert!(found.have.len() <= max_ids && found.need.len() <= max_ids);
             for record in &found.have {
-                their_index.insert(by_record[record]);
+                their_index.insert(by_record[record], 0);
             }
             for record in &found.need {
-                our_index.insert(by_record[record]);
+                our_index.insert(by_record[record], 0);
             }
             have.extend(found.have);
             need.extend(found.need);
@@ -139,12 +139,13 @@ proptest! {
 fn ten_recent_differences_in_a_large_set_cost_little() {
     let mut ours = Index::new();
     for number in 0..200_000_u32 {
-        ours.insert(Key { seconds: number / 4, record: RecordId(*blake3::hash(&number.to_le_bytes()).as_bytes()) });
+        let record = RecordId(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        ours.insert(Key { seconds: number / 4, record }, 0);
     }
     let mut theirs = ours.clone();
     for number in 0..10_u32 {
         let record = RecordId(*blake3::hash(&[1, number as u8]).as_bytes());
-        theirs.insert(Key { seconds: 50_000 + number, record });
+        theirs.insert(Key { seconds: 50_000 + number, record }, 0);
     }
     let (mut bytes, mut rounds, mut need) = (0, 0, 0);
     let mut message = Some(begin(&ours));

@@ -28,6 +28,8 @@ impl Running {
                 self.feed(Input::Ask { caller, soul });
             }
             Command::Block { cid, reply } => self.fetch_block(cid, reply),
+            Command::Certify { gateway, reply } => self.certify(gateway, reply),
+            Command::Broadcast(message) => self.broadcast(message),
             Command::Peers { reply } => {
                 let _ = reply.send(self.peers());
             }

@@ -5,16 +5,17 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt;
-use libp2p::request_response::ResponseChannel;
+use libp2p::{PeerId, request_response::ResponseChannel};
 use rustdht_core::{
-    RecordId, Soul,
+    PublicKey, RecordId, Soul,
     ports::{Ingest, IngestOutcome, ReplicaId},
 };
 use rustdht_dht::{CallerId, Input, Token};
 use rustdht_wire::protocol::{Protocol, Response};
 use tokio::task::{JoinError, spawn_blocking};
 
-use super::{Running, blocks::is_of};
+use super::{Chain, Running, blocks::is_of};
+use crate::limits::LIVE_TIMEOUT;
 
 /// What a job brought.
 pub(super) enum Done {
@@ -24,6 +25,10 @@ pub(super) enum Done {
     Block(ResponseChannel<Response>, Option<Bytes>),
     /// A block that was asked for, when it is the one.
     Checked(CallerId, Option<Bytes>),
+    /// A certificate that a peer asked for.
+    Certify(ResponseChannel<Response>, Chain),
+    /// A live message was heard, and may be passed on or not; `None`: not in time.
+    Heard(PeerId, Option<bool>),
     /// Rows were written.
     Saved,
 }
@@ -74,6 +79,19 @@ impl Running {
         self.spawn(|ingest| async move { Done::Block(channel, guarded(ingest.block(&cid), None).await) });
     }
 
+    pub(super) fn spawn_certify(&mut self, gateway: PublicKey, channel: ResponseChannel<Response>) {
+        self.spawn(|ingest| async move { Done::Certify(channel, guarded(ingest.certify(gateway), vec![]).await) });
+    }
+
+    pub(super) fn spawn_hear(&mut self, source: PeerId, message: Bytes) {
+        let from = Self::replica(&source);
+        self.spawn(|ingest| async move {
+            let heard = async { Some(ingest.heard(&from, message).await) };
+            let in_time = tokio::time::timeout(LIVE_TIMEOUT, guarded(heard, None));
+            Done::Heard(source, in_time.await.unwrap_or(None))
+        });
+    }
+
     /// Hashes up to 2 MiB, which the event loop must not wait for.
     pub(super) fn spawn_check(&mut self, caller: CallerId, cid: Cid, block: Bytes) {
         self.spawn(|_| async move {
@@ -109,6 +127,11 @@ impl Running {
                 self.blocks.served();
                 self.swarm.behaviour_mut().respond(Protocol::Block, channel, Response::Block(block));
             }
+            Ok(Done::Certify(channel, chain)) => {
+                self.certificates.served();
+                self.swarm.behaviour_mut().respond(Protocol::Certify, channel, Response::Certify(chain));
+            }
+            Ok(Done::Heard(source, accepted)) => self.live_judged(source, accepted),
             Ok(Done::Checked(caller, block)) => self.block_checked(caller, block),
             Ok(Done::Saved) => {
                 self.saving = false;

@@ -40,8 +40,7 @@ impl Running {
                         IngestOutcome::Refused(_) => MessageAcceptance::Reject,
                         _ => MessageAcceptance::Ignore,
                     };
-                    let gossip = self.swarm.behaviour_mut().gossip();
-                    gossip.report_message_validation_result(&message, &source, acceptance);
+                    self.judge(&message, &source, acceptance);
                 }
             }
             Output::Announce { envelope } => {

@@ -124,7 +124,7 @@ pub(super) async fn load(ingest: &dyn Ingest, cancel: &CancellationToken) -> Opt
                 return (rows, index);
             }
             items.iter().for_each(|item| {
-                index.insert(Key::from(item));
+                index.insert(Key::from(item), item.partition);
             });
             after = next;
         }

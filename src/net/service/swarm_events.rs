@@ -13,7 +13,7 @@ use libp2p::{
     },
 };
 use rustdht_dht::{CallerId, Input, RequestId};
-use rustdht_wire::protocol::{MAX_MEMBER_ADDRESSES, Protocol, Request, Response};
+use rustdht_wire::protocol::{Live, MAX_MEMBER_ADDRESSES, Protocol, Request, Response};
 
 use super::{Inbound, Running, Sent, Waiting};
 use crate::{
@@ -50,7 +50,7 @@ impl Running {
             BehaviourEvent::Ping(event) => self.pinged(&event),
             BehaviourEvent::Kad(event) => self.looked_up(event),
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
-                self.heard(propagation_source, message_id, message.data);
+                self.heard(propagation_source, message_id, message);
             }
             BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.discovered(found),
             BehaviourEvent::Hello(event) => self.exchanged(Protocol::Hello, event),
@@ -59,6 +59,7 @@ impl Running {
             BehaviourEvent::Sync(event) => self.exchanged(Protocol::Sync, event),
             BehaviourEvent::Fetch(event) => self.exchanged(Protocol::Fetch, event),
             BehaviourEvent::Block(event) => self.exchanged(Protocol::Block, event),
+            BehaviourEvent::Certify(event) => self.exchanged(Protocol::Certify, event),
             _ => {}
         }
     }
@@ -197,17 +198,24 @@ impl Running {
         }
     }
 
-    fn heard(&mut self, source: PeerId, message: gossipsub::MessageId, data: Vec<u8>) {
-        let member = self.sessions.get(&source).is_some_and(Session::is_member);
+    /// A gossiped message, passed on by `source`: an envelope, or a message that nobody stores.
+    fn heard(&mut self, source: PeerId, id: gossipsub::MessageId, message: gossipsub::Message) {
+        if !self.sessions.get(&source).is_some_and(Session::is_member) {
+            self.judge(&id, &source, gossipsub::MessageAcceptance::Ignore);
+            return;
+        }
+        if Live::is(&message.data) {
+            self.heard_live(source, &id, &message);
+            return;
+        }
         let waiting = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Gossip { .. })).count();
-        if !member || waiting >= MAX_GOSSIP_WAITING {
-            let gossip = self.swarm.behaviour_mut().gossip();
-            gossip.report_message_validation_result(&message, &source, gossipsub::MessageAcceptance::Ignore);
+        if waiting >= MAX_GOSSIP_WAITING {
+            self.judge(&id, &source, gossipsub::MessageAcceptance::Ignore);
             return;
         }
         let caller = CallerId(self.next_id());
-        self.waiting.insert(caller, Waiting::Gossip { message, source });
-        self.feed(Input::Heard { caller, from: Self::replica(&source), envelope: data.into() });
+        self.waiting.insert(caller, Waiting::Gossip { message: id, source });
+        self.feed(Input::Heard { caller, from: Self::replica(&source), envelope: message.data.into() });
     }
 
     fn exchanged(&mut self, protocol: Protocol, event: Exchange<Request, Response>) {
@@ -223,6 +231,7 @@ impl Running {
                 match self.sent.remove(&(protocol, request_id)) {
                     Some(Sent::Engine(token)) => self.feed(Input::Answer { token, response }),
                     Some(Sent::Block(caller)) => self.block_answered(caller, Some(response)),
+                    Some(Sent::Certify(caller)) => self.certified(caller, Some(response)),
                     Some(Sent::Hello(peer)) => self.hello_answered(peer, connection_id, response),
                     None => {}
                 }
@@ -233,6 +242,7 @@ impl Running {
                 match self.sent.remove(&(protocol, request_id)) {
                     Some(Sent::Engine(token)) => self.feed(Input::Failed { token }),
                     Some(Sent::Block(caller)) => self.block_answered(caller, None),
+                    Some(Sent::Certify(caller)) => self.certified(caller, None),
                     Some(Sent::Hello(peer)) => {
                         self.hello_failed(peer, matches!(error, OutboundFailure::UnsupportedProtocols));
                     }
@@ -269,12 +279,15 @@ impl Running {
                 return;
             }
         }
-        if let Request::Block { cid } = request {
-            self.serve_block(cid, channel);
-        } else if self.inbound.len() < MAX_INBOUND {
-            let id = RequestId(self.next_id());
-            self.inbound.insert(id, Inbound { peer, protocol, channel });
-            self.feed(Input::Request { id, from: Self::replica(&peer), request });
+        match request {
+            Request::Block { cid } => self.serve_block(cid, channel),
+            Request::Certify { gateway } => self.serve_certify(peer, gateway, channel),
+            request if self.inbound.len() < MAX_INBOUND => {
+                let id = RequestId(self.next_id());
+                self.inbound.insert(id, Inbound { peer, protocol, channel });
+                self.feed(Input::Request { id, from: Self::replica(&peer), request });
+            }
+            _ => {}
         }
     }
 }

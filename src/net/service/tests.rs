@@ -16,16 +16,21 @@ use libp2p::{
     swarm::{self, SwarmEvent},
 };
 use rustdht_core::{
-    NetId, Placement, RecordId, Soul,
+    NetId, Placement, PublicKey, RecordId, Soul, Stamp,
     ports::{IndexItem, IngestOutcome, StoreError},
 };
 use rustdht_wire::{
-    Role,
-    protocol::{Greeting, Reply},
+    ReplicaRecord, Role, SigningKey,
+    protocol::{Greeting, Live, Member, Reply},
 };
 
 use super::*;
-use crate::{ConnectionLimits, Handle, NetConfig, addresses::with_peer, behaviour::BehaviourEvent, transport};
+use crate::{
+    ConnectionLimits, Handle, NetConfig,
+    addresses::with_peer,
+    behaviour::{BehaviourEvent, live_topic},
+    transport,
+};
 
 struct System;
 
@@ -60,6 +65,16 @@ impl Ingest for Counting {
     async fn soul_envelopes(&self, _: &Soul, _: usize) -> Vec<Bytes> {
         self.0.fetch_add(1, Ordering::SeqCst);
         vec![]
+    }
+
+    async fn certify(&self, _: PublicKey) -> Vec<(Bytes, Bytes)> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        vec![]
+    }
+
+    async fn heard(&self, _: &ReplicaId, _: Bytes) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        true
     }
 
     async fn block(&self, _: &Cid) -> Option<Bytes> {
@@ -106,8 +121,14 @@ async fn service() -> (Handle, Arc<Counting>, JoinSet<()>) {
 
 /// A swarm of the network that knows no network key and follows no rule but the transport's.
 async fn outlaw(handle: &Handle) -> (Swarm<Behaviour>, PeerId) {
+    outlaw_with(handle, 9).await
+}
+
+/// One that signs what it gossips with the key of `signer`.
+async fn outlaw_with(handle: &Handle, signer: u8) -> (Swarm<Behaviour>, PeerId) {
     let keypair = identity::Keypair::ed25519_from_bytes([9; 32]).unwrap();
-    let behaviour = Behaviour::new(&config(9), &keypair).unwrap();
+    let signing = identity::Keypair::ed25519_from_bytes([signer; 32]).unwrap();
+    let behaviour = Behaviour::new(&config(9), &signing).unwrap();
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     let local = keypair.public().to_peer_id();
     let mut swarm = Swarm::new(transport::build(&keypair).unwrap(), behaviour, local, settings);
@@ -137,6 +158,7 @@ async fn nothing_but_hello_is_answered_before_hello() {
         Request::Get { soul: "a".parse().unwrap() },
         Request::Fetch { records: vec![RecordId([1; 32])] },
         Request::Block { cid: "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap() },
+        Request::Certify { gateway: PublicKey([7; 32]) },
         Request::Hello(Greeting::Members(vec![])),
     ];
     let mut waiting = requests.len();
@@ -150,7 +172,8 @@ async fn nothing_but_hello_is_answered_before_hello() {
                 | BehaviourEvent::Put(event)
                 | BehaviourEvent::Get(event)
                 | BehaviourEvent::Fetch(event)
-                | BehaviourEvent::Block(event),
+                | BehaviourEvent::Block(event)
+                | BehaviourEvent::Certify(event),
             ) => match event {
                 Event::OutboundFailure { .. } => Some(None),
                 Event::Message { message: Message::Response { response, .. }, .. } => Some(Some(response)),
@@ -235,4 +258,64 @@ async fn a_stranger_does_not_enter_the_address_book() {
     let peers = rustdht_core::ports::Replicator::peers(&handle).await.unwrap();
     assert_eq!(peers.len(), 1, "it is connected");
     assert_eq!(peers[0].addresses, Vec::<String>::new());
+}
+
+/// Goes through hello with the network key.
+async fn join(swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+    let secret = Secret { net: config(9).net, network_key: config(9).network_key, local: *swarm.local_peer_id() };
+    let nonce = [1; 32];
+    let open = Greeting::Open { nonce, incarnation: [1; 8] };
+    let mut asks = vec![Request::Hello(open)];
+    while let Some(ask) = asks.pop() {
+        swarm.behaviour_mut().send(&peer, ask);
+        let answer = until(swarm, |event| match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Hello(Event::Message {
+                message: Message::Response { response, .. },
+                ..
+            })) => Some(response),
+            _ => None,
+        })
+        .await;
+        match answer {
+            Response::Hello(Reply::Challenge { nonce: theirs, .. }) => {
+                let key = SigningKey::from_seed(&[9; 32]);
+                let replica = swarm.local_peer_id().to_base58();
+                let record =
+                    ReplicaRecord { net: secret.net, replica, key: key.public(), role: Role::Full, stamp: Stamp(1) };
+                let record = record.sign(&key).unwrap().encode().into();
+                let proof = secret.prove(&peer, &theirs, &nonce);
+                let members = vec![Member { record, addresses: vec![] }];
+                asks.push(Request::Hello(Greeting::Prove { proof, members }));
+            }
+            Response::Hello(Reply::Welcome(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    swarm.behaviour_mut().admit(&peer);
+}
+
+/// A member that passes on what it signed with keys that nobody knows would have as many paces as it likes.
+#[tokio::test]
+async fn live_messages_of_unknown_sources_are_not_heard() {
+    for (signer, heard) in [(9, 1), (77, 0)] {
+        let (handle, counting, _tasks) = service().await;
+        let (mut swarm, peer) = outlaw_with(&handle, signer).await;
+        join(&mut swarm, peer).await;
+        until(&mut swarm, |event| {
+            let subscribed =
+                matches!(event, SwarmEvent::Behaviour(BehaviourEvent::Gossip(gossipsub::Event::Subscribed { .. })));
+            subscribed.then_some(())
+        })
+        .await;
+        let message = Live { payload: Bytes::from_static(b"hello") }.encode();
+        swarm.behaviour_mut().gossip().publish(live_topic(&config(9).net), message).unwrap();
+        let drive = async {
+            loop {
+                swarm.select_next_some().await;
+            }
+        };
+        // Time for it to arrive.
+        let _ = tokio::time::timeout(Duration::from_millis(500), drive).await;
+        assert_eq!(counting.0.load(Ordering::SeqCst), heard, "signed by {signer}");
+    }
 }

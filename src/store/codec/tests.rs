@@ -15,26 +15,30 @@ fn entries() -> impl Strategy<Value = Entry> {
     let slot = proptest::option::of(vec(any::<u8>(), 0..=64));
     let ids = || vec(any::<[u8; 32]>().prop_map(EntryId), 0..4);
     let fixed = (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u16>(), any::<u64>(), any::<[u8; 32]>());
-    (fixed, body, slot, ids(), ids(), any::<Option<u64>>()).prop_map(|(fixed, body, slot, kills, over, base)| {
-        let (id, commit, index, stamp, author) = fixed;
-        let author = PublicKey(author);
-        Entry {
-            id: EntryId(id),
-            commit: CommitId(commit),
-            index,
-            soul: "people/ada".parse().unwrap(),
-            field: "name".parse().unwrap(),
-            kind: "register".parse().unwrap(),
-            slot: slot.map_or(Slot::Own, |slot| Slot::Explicit(slot.into())),
-            stamp: Stamp(stamp),
-            author,
-            writer: Writer::new(&author, None),
-            body,
-            kills,
-            over,
-            base: base.map(Stamp),
-        }
-    })
+    let leaf = any::<Option<[u8; 32]>>().prop_map(|leaf| leaf.map(CertificateId));
+    (fixed, body, slot, ids(), ids(), any::<Option<u64>>(), leaf).prop_map(
+        |(fixed, body, slot, kills, over, base, leaf)| {
+            let (id, commit, index, stamp, author) = fixed;
+            let author = PublicKey(author);
+            Entry {
+                id: EntryId(id),
+                commit: CommitId(commit),
+                index,
+                soul: "people/ada".parse().unwrap(),
+                field: "name".parse().unwrap(),
+                kind: "register".parse().unwrap(),
+                slot: slot.map_or(Slot::Own, |slot| Slot::Explicit(slot.into())),
+                stamp: Stamp(stamp),
+                author,
+                leaf,
+                writer: Writer::new(&author, leaf.as_ref()),
+                body,
+                kills,
+                over,
+                base: base.map(Stamp),
+            }
+        },
+    )
 }
 
 fn read_back(entry: &Entry, data: &[u8]) -> Result<Entry, StoreError> {
@@ -120,4 +124,32 @@ fn lists_of_ids_are_whole_and_bounded() {
     for (kills, over) in [(33, 0), (31, 0), (0, 33), (32 * MAX_KILLS + 32, 0), (0, 32 * MAX_OVER + 32)] {
         assert!(row(kills, over).is_err(), "{kills} and {over} bytes of ids");
     }
+}
+
+#[test]
+fn one_author_under_two_certificates_is_two_writers() {
+    let mut decoder = Decoder::default();
+    let mut row = |leaf: Option<[u8; 32]>| {
+        let mut out = Vec::new();
+        cbor::array(&mut out, 6 + usize::from(leaf.is_some()));
+        cbor::text(&mut out, "register");
+        cbor::bytes(&mut out, &[]);
+        (0..1).for_each(|_| cbor::null(&mut out));
+        cbor::bytes(&mut out, &[]);
+        cbor::bytes(&mut out, &[]);
+        cbor::null(&mut out);
+        leaf.iter().for_each(|leaf| cbor::bytes(&mut out, leaf));
+        let (id, commit, author) = ([0; 32], [0; 32], [9; 32]);
+        let columns = Columns { id, soul: "a", field: "b", commit, index: 0, stamp: 0, author };
+        decoder.entry(&columns, &out).unwrap()
+    };
+    let (bare, first, second) = (row(None), row(Some([1; 32])), row(Some([2; 32])));
+    assert_eq!(
+        (bare.leaf, first.leaf),
+        (None, Some(CertificateId([1; 32]))),
+        "rows without certificate have six parts"
+    );
+    assert_eq!(bare.writer, Writer::new(&PublicKey([9; 32]), None));
+    assert_eq!(first.writer, Writer::new(&PublicKey([9; 32]), Some(&CertificateId([1; 32]))));
+    assert!(first.writer != second.writer && row(None).writer == bare.writer);
 }

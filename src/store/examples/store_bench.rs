@@ -1,13 +1,16 @@
 //! Measures the store: bulk puts, single puts of many callers, loads.
 //!
-//! `cargo run --release -p rustdht-store --example store_bench [-- FOLDER [ROWS]]`
+//! `cargo run --release -p rustdht-store --example store_bench [-- FOLDER [ROWS [endorsed]]]`; `endorsed`: each commit
+//! comes with an endorsement.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measuring tool that prints and may stop at any error")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustdht_core::ports::{Applied, Batch, Change, GraphStore, Loser, Put, StoredCommit};
-use rustdht_core::{Body, CommitId, Entry, EntryId, PublicKey, Salt, Slot, Soul, Stamp, Value, Writer};
+use rustdht_core::ports::{Applied, Batch, Change, Endorsement, GraphStore, Loser, Put, StoredCommit};
+use rustdht_core::{
+    Body, CertificateId, CommitId, EndorsementId, Entry, EntryId, PublicKey, Salt, Slot, Soul, Stamp, Value, Writer,
+};
 use rustdht_store::{Config, Store};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -36,6 +39,7 @@ fn commit(first: u64, len: usize, salt: u8) -> (Arc<StoredCommit>, Vec<Put>) {
             slot: Slot::Explicit([].into()),
             stamp: Stamp(number << 12),
             author,
+            leaf: None,
             writer: Writer::new(&author, None),
             body: Body::Live {
                 value: Value::from("a short text of about 40 bytes, a gloss"),
@@ -72,9 +76,19 @@ fn changes(puts: &[Put]) -> Vec<Change> {
     changes
 }
 
+/// Whether each commit comes with an endorsement; set once at the start.
+static ENDORSED: AtomicBool = AtomicBool::new(false);
+
+fn endorsement(commit: CommitId) -> Endorsement {
+    let certificate = CertificateId([4; 32]);
+    let record = EndorsementId::of(&commit, &certificate).record_id(&NETWORK_KEY);
+    Endorsement { commit, certificate, signature: [1; 64], record }
+}
+
 fn batch(first: u64, len: usize, salt: u8) -> Batch {
     let (commit, puts) = commit(first, len, salt);
-    Batch { changes: changes(&puts), puts, commits: vec![commit], ..Batch::default() }
+    let endorsements = if ENDORSED.load(Ordering::Relaxed) { vec![endorsement(commit.id)] } else { vec![] };
+    Batch { changes: changes(&puts), puts, commits: vec![commit], endorsements, ..Batch::default() }
 }
 
 /// When a measurement began, and how much processor time the process had used.
@@ -196,6 +210,7 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
     let rows: u64 = arguments.next().map_or(500 * 1024, |text| text.parse().unwrap());
+    ENDORSED.store(arguments.next().is_some(), Ordering::Relaxed);
     let folder = tempfile::tempdir_in(folder).unwrap();
     let store = Arc::new(Store::open(Config::new(folder.path().join("bench.sqlite"))).await.unwrap());
 

@@ -18,6 +18,7 @@ pub(crate) async fn flush<C: ConnectionTrait>(
     removals(db, effects).await?;
     commits(db, effects).await?;
     entries(db, effects).await?;
+    endorsements(db, effects).await?;
     counts(db, effects).await?;
     history(db, effects, history_per_field).await?;
     side(db, effects).await?;
@@ -25,8 +26,12 @@ pub(crate) async fn flush<C: ConnectionTrait>(
 }
 
 async fn removals<C: ConnectionTrait>(db: &C, effects: &Effects<'_>) -> Result<(), StoreError> {
-    let gone = &effects.delete_entries;
-    run_in(db, "DELETE FROM entries WHERE no IN ({})", int_lists(gone.iter().map(|(_, no)| *no))).await?;
+    let entries = int_lists(effects.delete_entries.iter().map(|(_, no)| *no));
+    run_in(db, "DELETE FROM entries WHERE no IN ({})", entries).await?;
+    let endorsements = int_lists(effects.delete_endorsements.iter().map(|(_, no)| *no));
+    run_in(db, "DELETE FROM endorsements WHERE no IN ({})", endorsements).await?;
+    let of_endorsements = effects.delete_endorsements.iter().map(|(record8, no)| (*record8, -no));
+    let gone: Vec<(i64, i64)> = effects.delete_entries.iter().copied().chain(of_endorsements).collect();
     for gone in gone.chunks(sql::MAX_LIST) {
         let records = int_lists(gone.iter().map(|(record8, _)| *record8));
         let numbers = int_lists(gone.iter().map(|(_, no)| *no));
@@ -89,6 +94,26 @@ async fn entries<C: ConnectionTrait>(db: &C, effects: &Effects<'_>) -> Result<()
         run(db, sql, vec![effects.first_entry.into()]).await?;
     }
     Ok(())
+}
+
+async fn endorsements<C: ConnectionTrait>(db: &C, effects: &Effects<'_>) -> Result<(), StoreError> {
+    let brought = &effects.endorsements;
+    let values = brought.iter().zip(effects.first_endorsement..).flat_map(|((commit_no, endorsement), no)| {
+        [
+            no.into(),
+            (*commit_no).into(),
+            endorsement.certificate.0.to_vec().into(),
+            endorsement.signature.to_vec().into(),
+            Value::from(endorsement.record.0.to_vec()),
+        ]
+    });
+    let head = "INSERT INTO endorsements (no, commit_no, certificate, signature, record)";
+    insert(db, head, 5, "", values, brought.len()).await?;
+    let mut records: Vec<(i64, i64)> =
+        brought.iter().zip(effects.first_endorsement..).map(|((_, e), no)| (id8(&e.record.0), -no)).collect();
+    records.sort_unstable();
+    let values = records.iter().flat_map(|(record8, no)| [Value::from(*record8), Value::from(*no)]);
+    insert(db, "INSERT INTO records_new (record8, no)", 2, "", values, records.len()).await
 }
 
 async fn counts<C: ConnectionTrait>(db: &C, effects: &Effects<'_>) -> Result<(), StoreError> {

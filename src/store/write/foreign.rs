@@ -45,8 +45,12 @@ impl Foreign {
         .await?;
         let mut decoder = Decoder::default();
         for row in rows {
-            let souls = decoder.changes(row.blob(1)?)?.into_iter().map(|change| change.soul).collect();
-            self.note(sql::unsigned(row.int(0)?), souls);
+            let number = sql::unsigned(row.int(0)?);
+            match row.blob(1).and_then(|data| decoder.changes(data)) {
+                Ok(changes) => self.note(number, changes.into_iter().map(|change| change.soul).collect()),
+                // It may have named any soul.
+                Err(_) => self.forgotten = self.forgotten.max(number),
+            }
         }
         Ok(())
     }

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rustdht_core::ports::{Applied, Batch, Change, Loser, Put, StoreError, StoredCommit};
-use rustdht_core::{CommitId, EntryId, PublicKey};
+use rustdht_core::{CommitId, EntryId, PublicKey, partition_of};
 
+use super::endorsed::{Insert, Tracker};
 use super::lookup::{Known, Numbers};
 
 /// A key of the private rows.
@@ -25,6 +26,7 @@ pub(crate) struct Plan<'a> {
     side: BTreeMap<SideKey<'a>, Option<&'a [u8]>>,
     feed: Vec<FeedInsert<'a>>,
     last_feed: u64,
+    endorsed: Tracker<'a>,
 }
 
 /// A row of the change feed to be written.
@@ -52,6 +54,11 @@ pub(crate) struct Effects<'a> {
     /// Entries with the number of their commit, to be numbered upwards from `first_entry`.
     pub(crate) entries: Vec<(i64, &'a Put)>,
     pub(crate) first_entry: i64,
+    /// Endorsements with the number of their commit, to be numbered upwards from `first_endorsement`.
+    pub(crate) endorsements: Vec<Insert<'a>>,
+    pub(crate) first_endorsement: i64,
+    /// Numbers of endorsements with the first eight bytes of their records.
+    pub(crate) delete_endorsements: Vec<(i64, i64)>,
     /// Held commits by what their count of entries changes by.
     pub(crate) live: BTreeMap<i64, Vec<i64>>,
     pub(crate) delete_commits: Vec<i64>,
@@ -65,8 +72,8 @@ pub(crate) struct Effects<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// An empty plan over a database whose last row of the change feed is `last_feed`.
-    pub(crate) fn new(known: &'a Known, last_feed: u64) -> Self {
+    /// An empty plan for `batches`, over a database whose last row of the change feed is `last_feed`.
+    pub(crate) fn new(known: &'a Known, batches: &'a [Batch], last_feed: u64) -> Self {
         Self {
             known,
             at: HashMap::new(),
@@ -77,6 +84,7 @@ impl<'a> Plan<'a> {
             side: BTreeMap::new(),
             feed: Vec::new(),
             last_feed,
+            endorsed: Tracker::new(&known.endorsed, batches),
         }
     }
 
@@ -119,15 +127,38 @@ impl<'a> Plan<'a> {
             self.last_feed += 1;
             self.feed.push(FeedInsert { number: self.last_feed, ms: batch.now_ms, changes: &batch.changes });
         }
-        Ok(Applied::Done { feed: self.last_feed })
+        let (endorsed, ended) = self.endorsed.end(batch);
+        Ok(Applied::Done { feed: self.last_feed, endorsed, ended })
     }
 
     fn set(&mut self, id: EntryId, put: Option<&'a Put>) {
+        self.track(&id, put);
         let at = *self.at.entry(id).or_insert_with(|| {
             self.entries.push((id, None));
             self.entries.len() - 1
         });
         self.entries[at].1 = put;
+    }
+
+    /// Tells the tracker what an id stood for and what it stands for now.
+    fn track(&mut self, id: &EntryId, put: Option<&'a Put>) {
+        let place = |put: &Put| (put.entry.commit, partition_of(&put.entry.soul), put.entry.stamp);
+        match self.at.get(id).map(|at| self.entries[*at].1) {
+            Some(Some(before)) if self.endorsed.matters(&before.entry.commit) => {
+                let (commit, partition, stamp) = place(before);
+                self.endorsed.entry(&commit, partition, stamp, -1);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(held) = self.known.entries.get(id) {
+                    self.endorsed.entry(&held.commit, held.partition, held.stamp, -1);
+                }
+            }
+        }
+        if let Some(put) = put.filter(|put| self.endorsed.matters(&put.entry.commit)) {
+            let (commit, partition, stamp) = place(put);
+            self.endorsed.entry(&commit, partition, stamp, 1);
+        }
     }
 
     /// Numbers the rows, behind `last`.
@@ -173,8 +204,14 @@ impl<'a> Plan<'a> {
                 live.entry(by).or_default().push(no);
             }
         }
+        let number = |id: &CommitId| {
+            let new = || numbered.get(id).map(|at| writes[*at].no);
+            self.known.commits.get(id).copied().or_else(new)
+        };
+        let (endorsements, delete_endorsements) = self.endorsed.resolve(number);
         let numbers = Numbers {
             entries: last.entries + entries.len() as i64,
+            endorsements: last.endorsements + endorsements.len() as i64,
             commits: next_commit,
             history: last.history + self.losers.len() as i64,
             feed: self.last_feed,
@@ -184,6 +221,9 @@ impl<'a> Plan<'a> {
             commits: writes,
             entries,
             first_entry: last.entries + 1,
+            endorsements,
+            first_endorsement: last.endorsements + 1,
+            delete_endorsements,
             live,
             delete_commits,
             losers: self.losers,

@@ -210,8 +210,9 @@ impl World {
     /// Publishes a new write at a node and waits for its durability.
     pub(crate) fn publish(&mut self, node: usize, slots: u16) -> CommitId {
         let commit = CommitId(self.rng.random());
-        // Stamps of the last two minutes, so that old ones also arrive late.
-        let seconds = Stamp::from_ms(self.now_ms).index_seconds() - self.rng.random_range(0..120);
+        // Stamps of the last two minutes, so that old ones also arrive late; and content, which stands behind them all.
+        let ago = self.rng.random_range(0..130);
+        let seconds = if ago < 120 { Stamp::from_ms(self.now_ms).index_seconds() - ago } else { u32::MAX };
         let slot = if slots == 4096 { self.writes.len() as u16 } else { self.rng.random_range(0..slots) };
         let write = Write { seconds, record: RecordId(self.rng.random()), commit, slot };
         self.writes.insert(commit, write);

@@ -1,6 +1,8 @@
 //! Real swarms on loopback.
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod member;
 
 use std::{

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use cid::Cid;
 use rand::{TryRngCore, rngs::OsRng};
 use rustdht_core::{
-    Clock, Code, CommitId, Entropy, NetId, Placement, RecordId, Refusal, Soul, Stamp,
+    Clock, Code, CommitId, Entropy, NetId, Placement, PublicKey, RecordId, Refusal, Soul, Stamp,
     ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator, StoreError},
 };
 use rustdht_net::{ConnectionLimits, Handle, NetConfig, Role, Service};
@@ -47,12 +47,20 @@ pub(crate) fn envelope(seconds: u32, number: u64, soul: &str) -> (IndexItem, Com
     (IndexItem { seconds, record, partition: 0 }, commit, bytes.into())
 }
 
+/// A live message that every node refuses.
+pub(crate) const REFUSED: &[u8] = b"bad";
+
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) envelopes: Mutex<BTreeMap<RecordId, (IndexItem, Bytes)>>,
     pub(crate) blocks: Mutex<BTreeMap<Cid, Bytes>>,
     pub(crate) rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) ingested: Mutex<usize>,
+    /// Live messages, with their sources.
+    pub(crate) heard: Mutex<Vec<(ReplicaId, Bytes)>>,
+    /// What is issued to whoever asks, and who asked.
+    pub(crate) chain: Mutex<Vec<(Bytes, Bytes)>>,
+    pub(crate) certified: Mutex<Vec<PublicKey>>,
     /// How often rows and index are yet to fail.
     pub(crate) failures: AtomicUsize,
     handle: Mutex<OnceLock<Handle>>,
@@ -128,6 +136,19 @@ impl Ingest for Memory {
     async fn soul_envelopes(&self, soul: &Soul, _: usize) -> Vec<Bytes> {
         let held = self.envelopes.lock().unwrap();
         held.values().filter(|(_, bytes)| &bytes[68..] == soul.as_bytes()).map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    async fn certify(&self, gateway: PublicKey) -> Vec<(Bytes, Bytes)> {
+        self.certified.lock().unwrap().push(gateway);
+        self.chain.lock().unwrap().clone()
+    }
+
+    async fn heard(&self, from: &ReplicaId, message: Bytes) -> bool {
+        // Those that are heard at once must not overtake one another.
+        tokio::task::yield_now().await;
+        let refused = &*message == REFUSED;
+        self.heard.lock().unwrap().push((from.clone(), message));
+        !refused
     }
 
     async fn block(&self, cid: &Cid) -> Option<Bytes> {

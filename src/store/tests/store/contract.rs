@@ -1,10 +1,12 @@
 //! Rules of the port that have a name.
 
+use std::sync::Arc;
+
 use rustdht_core::ports::{Applied, Batch, GraphStore, SideRow, StoreError};
-use rustdht_core::{Soul, Stamp};
+use rustdht_core::{PublicKey, Soul, Stamp, UNSIGNED};
 
 use crate::sample::{
-    batch, commit, commit_id, entry, entry_id, field, loser, open, open_with, put, record, sorted, soul,
+    batch, commit, commit_id, done, entry, entry_id, field, loser, open, open_with, put, record, sorted, soul,
 };
 
 const DAY_MS: u64 = 24 * 3_600_000;
@@ -20,8 +22,7 @@ async fn a_duplicate_writes_nothing_and_spoils_nobody() {
     let answers = futures::future::join_all(batches.map(|batch| store.apply(batch))).await;
     for (number, answer) in answers.into_iter().enumerate() {
         let key = vec![(number % 3) as u8];
-        let wanted =
-            if number < 3 { Applied::Done { feed: number as u64 + 1 } } else { Applied::Duplicate { ns: "seen", key } };
+        let wanted = if number < 3 { done(number as u64 + 1) } else { Applied::Duplicate { ns: "seen", key } };
         assert_eq!(answer.unwrap(), wanted);
     }
     assert_eq!(store.stats().await.unwrap().entries, 6);
@@ -37,7 +38,7 @@ async fn a_put_without_its_commit_fails_alone() {
     let (_folder, store) = open().await;
     let orphan = Batch { commits: vec![], ..batch(1, 1) };
     let (first, bad, last) = tokio::join!(store.apply(batch(0, 1)), store.apply(orphan), store.apply(batch(2, 1)));
-    assert_eq!((first.unwrap(), last.unwrap()), (Applied::Done { feed: 1 }, Applied::Done { feed: 2 }));
+    assert_eq!((first.unwrap(), last.unwrap()), (done(1), done(2)));
     assert!(matches!(bad, Err(StoreError::Failed(why)) if why.contains(&commit_id(1).to_string())));
     assert_eq!(store.stats().await.unwrap().entries, 2);
 }
@@ -49,10 +50,10 @@ async fn a_put_replaces_its_row_and_a_brought_commit_its_proofs() {
     let mut valueless = put(3, 1);
     valueless.entry = entry(3, 1, false).into();
     let replaced = Batch { puts: vec![valueless], commits: vec![commit(3, 9)], ..Batch::default() };
-    assert_eq!(store.apply(replaced).await.unwrap(), Applied::Done { feed: 1 }, "no changes, no row of the feed");
+    assert_eq!(store.apply(replaced).await.unwrap(), done(1), "no changes, no row of the feed");
     let mut wanted: Vec<_> = (0..4).map(|index| entry(3, index, index != 1)).collect();
     wanted = sorted(wanted);
-    assert_eq!(sorted(store.load(&[soul(3), soul(3)]).await.unwrap()), wanted);
+    assert_eq!(sorted(store.load(&[soul(3), soul(5), soul(3)]).await.unwrap()), wanted);
     assert_eq!(store.commits(&[commit_id(3)]).await.unwrap(), [(*commit(3, 9)).clone()]);
 }
 
@@ -65,7 +66,7 @@ async fn a_commit_goes_with_its_last_entry() {
     assert_eq!(store.commits(&[commit_id(3)]).await.unwrap().len(), 1);
     store.apply(drop(1)).await.unwrap();
     assert_eq!(store.commits(&[commit_id(3)]).await.unwrap(), []);
-    assert_eq!(store.apply(drop(1)).await.unwrap(), Applied::Done { feed: 1 }, "dropping again is no error");
+    assert_eq!(store.apply(drop(1)).await.unwrap(), done(1), "dropping again is no error");
 }
 
 #[tokio::test]
@@ -141,7 +142,7 @@ async fn old_history_and_feed_rows_are_trimmed_and_numbers_go_on() {
     assert_eq!(store.feed(0, 10).await.unwrap().oldest, 6, "the newest row stays");
     for number in 7..12 {
         let batch = Batch { now_ms: 500 * DAY_MS, ..batch(number, 1) };
-        assert_eq!(store.apply(batch).await.unwrap(), Applied::Done { feed: number });
+        assert_eq!(store.apply(batch).await.unwrap(), done(number));
     }
     store.trim(500 * DAY_MS).await.unwrap();
     let page = store.feed(10, 10).await.unwrap();
@@ -155,7 +156,7 @@ async fn an_empty_feed_begins_at_one() {
     let page = store.feed(0, 10).await.unwrap();
     assert_eq!((page.rows.len(), page.oldest), (0, 1));
     assert_eq!(store.last_feed().await.unwrap(), 0);
-    assert_eq!(store.apply(Batch::default()).await.unwrap(), Applied::Done { feed: 0 });
+    assert_eq!(store.apply(Batch::default()).await.unwrap(), done(0));
 }
 
 #[tokio::test]
@@ -165,12 +166,51 @@ async fn history_is_bounded_by_field_newest_first() {
         let losers = vec![loser(number * 5, 0, number), loser(number * 5, 1, number)];
         store.apply(Batch { losers, ..Batch::default() }).await.unwrap();
     }
-    let found = store.history(&soul(0), &field(0), 100).await.unwrap();
+    let found = store.history(&soul(0), &field(0), None, 100).await.unwrap().losers;
     assert_eq!(found.iter().map(|loser| loser.lost_ms).collect::<Vec<_>>(), (24..40).rev().collect::<Vec<_>>());
-    assert_eq!(store.history(&soul(0), &field(1), 2).await.unwrap().len(), 2);
+    assert_eq!(store.history(&soul(0), &field(1), None, 2).await.unwrap().losers.len(), 2);
     let forget = vec![entry_id(39 * 5, 0)];
     store.apply(Batch { forget, ..Batch::default() }).await.unwrap();
-    assert_eq!(store.history(&soul(0), &field(0), 1).await.unwrap()[0].lost_ms, 38);
+    assert_eq!(store.history(&soul(0), &field(0), None, 1).await.unwrap().losers[0].lost_ms, 38);
+}
+
+/// Content is indexed last, and only content: anybody may sign a commit with stamp 0.
+#[tokio::test]
+async fn content_stands_last_in_the_index() {
+    let (_folder, store) = open().await;
+    for (number, author) in [(1, UNSIGNED), (2, PublicKey([9; 32]))] {
+        let mut content = batch(number, 1);
+        let entry = Arc::make_mut(&mut content.puts[0].entry);
+        (entry.stamp, entry.author) = (Stamp(0), author);
+        store.apply(content).await.unwrap();
+    }
+    store.apply(batch(3, 1)).await.unwrap();
+    let (rows, _) = store.index(0, 10).await.unwrap();
+    let later = entry(3, 0, true).stamp.index_seconds();
+    assert_eq!(rows.iter().map(|row| row.seconds).collect::<Vec<_>>(), [u32::MAX, 0, later]);
+}
+
+#[tokio::test]
+async fn history_is_read_in_pages() {
+    let (_folder, store) = open().await;
+    for number in 0..7_u64 {
+        let losers = vec![loser(number * 5, 0, number), loser(number * 5, 1, 100)];
+        store.apply(Batch { losers, ..Batch::default() }).await.unwrap();
+    }
+    for limit in 1..9 {
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.history(&soul(0), &field(0), before, limit).await.unwrap();
+            assert!(page.losers.len() <= limit as usize);
+            seen.extend(page.losers.iter().map(|loser| loser.lost_ms));
+            before = page.next;
+            if before.is_none() {
+                break;
+            }
+            assert_eq!(page.losers.len(), limit as usize, "only the last page is short");
+        }
+        assert_eq!(seen, (0..7).rev().collect::<Vec<_>>(), "pages of {limit}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
 mod contract;
+mod damage;
 mod durability;
 mod model;
 mod opening;

@@ -1,14 +1,15 @@
 //! The port in memory, said as plainly as possible.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use rustdht_core::ports::{Applied, Batch, FeedRow, Loser, StoredCommit};
-use rustdht_core::{CommitId, Entry, EntryId};
+use rustdht_core::ports::{Applied, Batch, EndorsedPartition, Endorsement, FeedRow, Loser, StoredCommit};
+use rustdht_core::{CertificateId, CommitId, Entry, EntryId, partition_of};
 
 /// What a store must answer after the same batches.
 pub(crate) struct Model {
     pub(crate) entries: BTreeMap<EntryId, Entry>,
     pub(crate) commits: HashMap<CommitId, StoredCommit>,
+    pub(crate) endorsements: BTreeMap<(CommitId, CertificateId), Endorsement>,
     /// Oldest first.
     pub(crate) history: Vec<Loser>,
     pub(crate) feed: Vec<FeedRow>,
@@ -21,11 +22,22 @@ impl Model {
         Self {
             entries: BTreeMap::new(),
             commits: HashMap::new(),
+            endorsements: BTreeMap::new(),
             history: Vec::new(),
             feed: Vec::new(),
             side: BTreeMap::new(),
             per_field,
         }
+    }
+
+    /// Every endorsement in every partition in which its commit has an entry.
+    pub(crate) fn endorsed(&self) -> BTreeSet<EndorsedPartition> {
+        let pairs = self.entries.values().flat_map(|entry| {
+            let own = self.endorsements.values().filter(|endorsement| endorsement.commit == entry.commit);
+            let partition = partition_of(&entry.soul);
+            own.map(move |own| EndorsedPartition { record: own.record, partition, stamp: entry.stamp })
+        });
+        pairs.collect()
     }
 
     /// `None`: the batch must fail.
@@ -39,6 +51,7 @@ impl Model {
         if batch.puts.iter().any(|put| !self.commits.contains_key(&put.entry.commit) && !brought(put.entry.commit)) {
             return None;
         }
+        let before = self.endorsed();
         for commit in &batch.commits {
             self.commits.insert(commit.id, (**commit).clone());
         }
@@ -48,7 +61,13 @@ impl Model {
         for put in &batch.puts {
             self.entries.insert(put.entry.id, (*put.entry).clone());
         }
+        for endorsement in &batch.endorsements {
+            let key = (endorsement.commit, endorsement.certificate);
+            self.endorsements.entry(key).or_insert_with(|| endorsement.clone());
+        }
         self.commits.retain(|id, _| self.entries.values().any(|entry| entry.commit == *id));
+        self.endorsements.retain(|(commit, _), _| self.commits.contains_key(commit));
+        let after = self.endorsed();
         self.history.extend(batch.losers.iter().cloned());
         self.history.retain(|loser| !batch.forget.contains(&loser.entry.id));
         let mut kept: HashMap<_, usize> = HashMap::new();
@@ -69,6 +88,10 @@ impl Model {
             let number = self.feed.len() as u64 + 1;
             self.feed.push(FeedRow { number, ms: batch.now_ms, changes: batch.changes.clone() });
         }
-        Some(Applied::Done { feed: self.feed.len() as u64 })
+        Some(Applied::Done {
+            feed: self.feed.len() as u64,
+            endorsed: after.difference(&before).copied().collect(),
+            ended: before.difference(&after).copied().collect(),
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! Files that cannot be opened, and what is said of them.
 
-use rustdht_core::ports::{GraphStore, StoreError};
+use rustdht_core::ports::GraphStore;
 use rustdht_store::{Config, Error, Store};
 use sea_orm::{ConnectionTrait, Database};
 
-use crate::sample::{batch, open, soul};
+use crate::sample::open;
 
 #[tokio::test]
 async fn a_folder_that_is_not_there_or_cannot_be_written() {
@@ -36,17 +36,4 @@ async fn a_schema_of_the_future() {
     db.close().await.unwrap();
     let err = Store::open(Config::new(&path)).await.unwrap_err();
     assert!(matches!(err, Error::Newer { .. }), "{err:?}");
-}
-
-#[tokio::test]
-async fn a_damaged_row_is_an_error_and_not_a_panic() {
-    let (folder, store) = open().await;
-    store.apply(batch(2, 1)).await.unwrap();
-    let path = folder.path().join("graph.sqlite");
-    let db = Database::connect(format!("sqlite://{}", path.display())).await.unwrap();
-    for change in ["data = x'82f6'", "id = x'00'", "idx = 70000", "field = ''", "id = 5"] {
-        db.execute_unprepared(&format!("UPDATE entries SET {change}")).await.unwrap();
-        let answer = store.load(&[soul(2)]).await;
-        assert!(matches!(&answer, Err(StoreError::Failed(why)) if why.contains("damaged")), "{change}: {answer:?}");
-    }
 }

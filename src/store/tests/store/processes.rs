@@ -3,7 +3,7 @@
 use rustdht_core::ports::{Applied, Batch, GraphStore};
 use rustdht_store::{Config, Store};
 
-use crate::sample::{batch, open, soul};
+use crate::sample::{batch, done, open, soul};
 
 #[tokio::test]
 async fn a_change_by_another_handle_is_a_conflict_until_it_was_seen() {
@@ -11,15 +11,15 @@ async fn a_change_by_another_handle_is_a_conflict_until_it_was_seen() {
     ours.apply(batch(2, 1)).await.unwrap();
     let theirs = Store::open(Config::new(folder.path().join("graph.sqlite"))).await.unwrap();
     // Batch 7 and batch 12 are on the soul of batch 2; batch 3 is not.
-    assert_eq!(theirs.apply(Batch { seen_feed: 1, ..batch(7, 1) }).await.unwrap(), Applied::Done { feed: 2 });
+    assert_eq!(theirs.apply(Batch { seen_feed: 1, ..batch(7, 1) }).await.unwrap(), done(2));
     let late = Batch { seen_feed: 1, ..batch(12, 1) };
     assert_eq!(ours.apply(late.clone()).await.unwrap(), Applied::Conflict);
     assert_eq!(ours.load(&[soul(2)]).await.unwrap().len(), 2, "nothing of the batch was written");
-    assert_eq!(ours.apply(Batch { seen_feed: 1, ..batch(3, 1) }).await.unwrap(), Applied::Done { feed: 3 });
+    assert_eq!(ours.apply(Batch { seen_feed: 1, ..batch(3, 1) }).await.unwrap(), done(3));
     assert_eq!(ours.apply(late.clone()).await.unwrap(), Applied::Conflict, "also after later rows of our own");
-    assert_eq!(ours.apply(Batch { seen_feed: 2, ..late }).await.unwrap(), Applied::Done { feed: 4 });
+    assert_eq!(ours.apply(Batch { seen_feed: 2, ..late }).await.unwrap(), done(4));
     // What a handle wrote itself is no conflict, however old the caller's view.
-    assert_eq!(ours.apply(Batch { seen_feed: 2, ..batch(12, 2) }).await.unwrap(), Applied::Done { feed: 5 });
+    assert_eq!(ours.apply(Batch { seen_feed: 2, ..batch(12, 2) }).await.unwrap(), done(5));
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn what_lies_before_the_opening_is_known() {
     let (folder, first) = open().await;
     first.apply(batch(2, 1)).await.unwrap();
     let second = Store::open(Config::new(folder.path().join("graph.sqlite"))).await.unwrap();
-    assert_eq!(second.apply(Batch { seen_feed: 0, ..batch(7, 1) }).await.unwrap(), Applied::Done { feed: 2 });
+    assert_eq!(second.apply(Batch { seen_feed: 0, ..batch(7, 1) }).await.unwrap(), done(2));
 }
 
 /// Both write at once: every batch is either there or was told so, and feed numbers are never given twice.
@@ -54,7 +54,7 @@ async fn two_handles_write_at_once() {
     let mut numbers: Vec<u64> = feeds
         .into_iter()
         .map(|applied| match applied {
-            Applied::Done { feed } => feed,
+            Applied::Done { feed, .. } => feed,
             other => panic!("{other:?}"),
         })
         .collect();

@@ -2,12 +2,12 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rustdht_core::ports::{Batch, GraphStore, Put, SideRow};
+use rustdht_core::ports::{Batch, CheckCursor, Endorsement, GraphStore, Put, SideRow};
 use rustdht_core::{Entry, EntryId};
 use rustdht_store::Store;
 
 use crate::model::Model;
-use crate::sample::{self, commit, commit_id, entry, entry_id, field, loser, record, sorted, soul};
+use crate::sample::{self, commit, commit_id, endorsement, entry, entry_id, field, loser, record, sorted, soul};
 
 const COMMITS: u64 = 7;
 const OPERATIONS: u16 = 4;
@@ -34,8 +34,13 @@ fn batches(shared: bool) -> impl Strategy<Value = Batch> {
         vec(side_rows(), 0..3),
         any::<bool>(),
         vec(0..COMMITS, 0..2),
+        vec((0..COMMITS, 0..3_u8, any::<u8>()), 0..4),
     )
-        .prop_map(|(puts, drops, losers, forget, side, tells, brought_alone)| Batch {
+        .prop_map(|(puts, drops, losers, forget, side, tells, brought_alone, endorsed)| Batch {
+            endorsements: endorsed
+                .into_iter()
+                .map(|(commit, by, signature)| endorsement(commit, by, signature))
+                .collect(),
             commits: {
                 let with_puts =
                     puts.iter().filter(|put| put.3).map(|((number, _), _, proofs, _)| commit(*number, *proofs));
@@ -90,16 +95,18 @@ async fn assert_same(store: &Store, model: &Model) {
     }
     indexed.sort_by_key(|row| row.id);
     let wanted: Vec<_> =
-        all.iter().map(|entry| (entry.id, rustdht_core::partition_of(&entry.soul), entry.stamp)).collect();
-    assert_eq!(indexed.iter().map(|row| (row.id, row.partition, row.stamp)).collect::<Vec<_>>(), wanted);
+        all.iter().map(|entry| (entry.id, rustdht_core::partition_of(&entry.soul), entry.index_seconds())).collect();
+    assert_eq!(indexed.iter().map(|row| (row.id, row.partition, row.seconds)).collect::<Vec<_>>(), wanted);
+    assert_same_endorsements(store, model).await;
+    assert_no_faults(store).await;
 
     for soul in &souls {
         for field in [field(0), field(1)] {
             let here =
                 model.history.iter().rev().filter(|loser| loser.entry.soul == *soul && loser.entry.field == field);
             let wanted: Vec<_> = here.map(|loser| (loser.entry.clone(), loser.lost_ms)).collect();
-            let found = store.history(soul, &field, 100).await.unwrap();
-            assert_eq!(found.into_iter().map(|loser| (loser.entry, loser.lost_ms)).collect::<Vec<_>>(), wanted);
+            let found = store.history(soul, &field, None, 100).await.unwrap();
+            assert_eq!(found.losers.into_iter().map(|loser| (loser.entry, loser.lost_ms)).collect::<Vec<_>>(), wanted);
         }
     }
     let ids: Vec<EntryId> = ids().map(|(number, index)| entry_id(number, index)).collect();
@@ -122,6 +129,47 @@ async fn assert_same(store: &Store, model: &Model) {
         for (key, value) in wanted {
             assert_eq!(store.side_get(ns, &key).await.unwrap(), Some(value));
         }
+    }
+}
+
+/// Counts of commits and both generations of look-up rows among what is looked at.
+async fn assert_no_faults(store: &Store) {
+    let mut cursor = Some(CheckCursor::default());
+    while let Some(after) = cursor {
+        let page = store.check(after, 7).await.unwrap();
+        assert_eq!(page.faults, []);
+        cursor = page.next;
+    }
+}
+
+async fn assert_same_endorsements(store: &Store, model: &Model) {
+    let commits: Vec<_> = (0..=COMMITS).map(commit_id).collect();
+    let sorted = |mut found: Vec<Endorsement>| {
+        found.sort_by_key(|endorsement| (endorsement.commit, endorsement.certificate));
+        found
+    };
+    let wanted: Vec<Endorsement> = model.endorsements.values().cloned().collect();
+    assert_eq!(sorted(store.endorsements(&commits).await.unwrap()), wanted);
+    let all = (0..COMMITS).flat_map(|number| (0..3).map(move |by| endorsement(number, by, 0).record));
+    assert_eq!(sorted(store.endorsements_by_record(&all.collect::<Vec<_>>()).await.unwrap()), wanted);
+
+    for limit in [1, 3, 100] {
+        let (mut after, mut endorsed) = (0, Vec::new());
+        loop {
+            let (page, last) = store.endorsed(after, limit).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            after = last;
+            endorsed.extend(page);
+        }
+        endorsed.sort();
+        assert_eq!(endorsed, model.endorsed().into_iter().collect::<Vec<_>>(), "pages of {limit}");
+    }
+    for commit in commits {
+        let own: Vec<Entry> = model.entries.values().filter(|entry| entry.commit == commit).cloned().collect();
+        assert_eq!(sample::sorted(store.entries_of(commit, 100).await.unwrap()), own);
+        assert_eq!(store.entries_of(commit, 2).await.unwrap().len(), own.len().min(2));
     }
 }
 

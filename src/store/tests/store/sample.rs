@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustdht_core::ports::{Batch, Change, Loser, Put, StoredCommit};
+use rustdht_core::ports::{Applied, Batch, Change, Endorsement, Loser, Put, StoredCommit};
 use rustdht_core::{
-    Body, CommitId, Entry, EntryId, Field, PublicKey, RecordId, Salt, Slot, Soul, Stamp, Value, Writer,
+    Body, CertificateId, CommitId, EndorsementId, Entry, EntryId, Field, PublicKey, RecordId, Salt, Slot, Soul, Stamp,
+    Value, Writer,
 };
 use rustdht_store::{Config, Store};
 use tempfile::TempDir;
@@ -49,22 +50,25 @@ pub(crate) fn record(commit: u64, index: u16) -> RecordId {
     entry_id(commit, index).record_id(&[5; 32])
 }
 
-/// Operation `index` of commit `commit`, on soul `commit % 5` and field `index % 2`, with or without its value.
+/// Operation `index` of commit `commit`, on soul `commit % 5` (the last one on soul 5) and field `index % 2`, with or
+/// without its value.
 pub(crate) fn entry(commit: u64, index: u16, live: bool) -> Entry {
-    let author = PublicKey([commit as u8; 32]);
+    let author = PublicKey([commit as u8 + 1; 32]);
+    let leaf = commit.is_multiple_of(3).then_some(CertificateId([commit as u8; 32]));
     let body = Body::Live { value: Value::from(i64::from(index)), salt: Some(Salt([commit as u8; 16])) };
     Entry {
         id: entry_id(commit, index),
         commit: commit_id(commit),
         index,
-        soul: soul(commit % 5),
+        soul: soul(if index == 3 { 5 } else { commit % 5 }),
         field: field(u64::from(index % 2)),
         kind: if index == 0 { "register" } else { "set" }.parse().unwrap(),
         slot: if index == 0 { Slot::Explicit([1, 2].into()) } else { Slot::Own },
         // Above 2^63: the bits must come back, not the number.
         stamp: Stamp(u64::MAX - commit),
         author,
-        writer: Writer::new(&author, None),
+        leaf,
+        writer: Writer::new(&author, leaf.as_ref()),
         body: if live { body } else { body.dropped() },
         kills: if index == 2 { vec![EntryId([3; 32]), EntryId([4; 32])] } else { vec![] },
         over: if index == 3 { vec![EntryId([6; 32])] } else { vec![] },
@@ -74,6 +78,18 @@ pub(crate) fn entry(commit: u64, index: u16, live: bool) -> Entry {
 
 pub(crate) fn put(commit: u64, index: u16) -> Put {
     Put { entry: Arc::new(entry(commit, index, true)), record: record(commit, index) }
+}
+
+/// The endorsement of commit `commit` by gateway `gateway`; `signature` tells arrivals of it apart.
+pub(crate) fn endorsement(commit: u64, gateway: u8, signature: u8) -> Endorsement {
+    let (commit, certificate) = (commit_id(commit), CertificateId([gateway; 32]));
+    let record = EndorsementId::of(&commit, &certificate).record_id(&[5; 32]);
+    Endorsement { commit, certificate, signature: [signature; 64], record }
+}
+
+/// What is answered when no endorsement was concerned.
+pub(crate) fn done(feed: u64) -> Applied {
+    Applied::Done { feed, endorsed: vec![], ended: vec![] }
 }
 
 pub(crate) fn loser(commit: u64, index: u16, lost_ms: u64) -> Loser {
