@@ -62,6 +62,14 @@ impl ReadCache {
         }
     }
 
+    /// Every soul may show something else than before.
+    pub(crate) fn clear(&self) {
+        for version in &self.versions {
+            *version.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        }
+        self.nodes.invalidate_all();
+    }
+
     /// A durable write changed the soul; `node` is what it shows now, if that was rendered anyway.
     pub(crate) fn changed(&self, soul: &Soul, node: Option<Rendered>) {
         let mut version = self.version(soul);
@@ -94,5 +102,9 @@ mod tests {
         let ticket = cache.ticket(&soul);
         cache.fill(&soul, ticket, &node("newer"));
         assert_eq!(cache.get(&soul), Some(node("newer")));
+        let ticket = cache.ticket(&soul);
+        cache.clear();
+        cache.fill(&soul, ticket, &node("newer"));
+        assert_eq!(cache.get(&soul), None);
     }
 }

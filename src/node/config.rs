@@ -3,10 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use rustdht_core::{
-    Clock, Entropy,
+    Clock, Entropy, Mode,
     ports::{BlobStore, GraphStore},
 };
 use rustdht_wire::Invite;
+
+use crate::SealKey;
 
 /// The outside world.
 #[derive(Clone)]
@@ -30,10 +32,12 @@ impl fmt::Debug for Ports {
 /// What a database without an identity does; one that has an identity keeps it.
 #[derive(Clone, Debug)]
 pub enum Founding {
-    /// Found a network of its own, mode `open`.
+    /// Found a network of its own.
     Found {
         /// The network's name.
         name: String,
+        /// Who may write public space.
+        mode: Mode,
     },
     /// Enter the network of an invite. Refused by a database that belongs to another one.
     Join(Box<Invite>),
@@ -47,6 +51,12 @@ pub struct Config {
     /// Names the machine and folder that the database was found on. Another tag than last time begins a new session,
     /// so that two copies of one database never write under one (author, session, seq).
     pub host_tag: [u8; 32],
+    /// Under which the database's secrets are sealed.
+    pub seal_key: SealKey,
+    /// Accounts in custody.
+    pub max_accounts: usize,
+    /// Tokens given out and not expired.
+    pub max_tokens: usize,
     /// Bytes of rendered nodes kept for reads.
     pub read_cache_bytes: u64,
     /// Bytes of node states kept for merging.
@@ -62,10 +72,13 @@ pub struct Config {
 impl Config {
     /// The defaults, for a database that may have to be founded.
     #[must_use]
-    pub const fn new(founding: Founding, host_tag: [u8; 32]) -> Self {
+    pub const fn new(founding: Founding, host_tag: [u8; 32], seal_key: SealKey) -> Self {
         Self {
             founding,
             host_tag,
+            seal_key,
+            max_accounts: 10_000,
+            max_tokens: 100_000,
             read_cache_bytes: 32 << 20,
             merge_cache_bytes: 16 << 20,
             deferred_per_author: 1024,

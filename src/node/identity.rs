@@ -1,9 +1,12 @@
 //! The keys and the network of this database.
 
-use rustdht_core::{Code, Mode, Placement, Refusal, ports::SideRow};
+use rustdht_core::{Code, Placement, Refusal, ports::SideRow};
 use rustdht_wire::{Charter, Invite, SigningKey};
 
-use crate::{Config, Error, Founding, Identity, Ports};
+use crate::{
+    Config, Error, Founding, Identity, Ports,
+    keys::{self, Seal},
+};
 
 /// Namespace of secret and identity rows.
 const NS: &str = "identity";
@@ -17,6 +20,8 @@ const COMMUNITY: &[u8] = b"community";
 pub(crate) struct Secrets {
     pub(crate) identity: Identity,
     pub(crate) gateway: SigningKey,
+    /// The community key, where this database founded the network.
+    pub(crate) community: Option<SigningKey>,
     pub(crate) peer_seed: [u8; 32],
     pub(crate) network_key: [u8; 32],
     /// The signed charter, as invites carry it.
@@ -25,8 +30,9 @@ pub(crate) struct Secrets {
 
 /// Reads the identity, or makes one: a PeerId key, a gateway key and, when founding, the community key.
 pub(crate) async fn load_or_found(ports: &Ports, config: &Config) -> Result<Secrets, Error> {
+    let seal = Seal::new(&config.seal_key);
     if let Some(stored) = ports.store.side_get(NS, CHARTER).await? {
-        let secrets = load(ports, &stored).await?;
+        let secrets = load(ports, &seal, &stored).await?;
         if let Founding::Join(invite) = &config.founding
             && invite.charter.net() != secrets.identity.net
         {
@@ -39,28 +45,46 @@ pub(crate) async fn load_or_found(ports: &Ports, config: &Config) -> Result<Secr
         }
         return Ok(secrets);
     }
-    found(ports, &config.founding).await?;
+    found(ports, &seal, &config.founding).await?;
     let stored = ports.store.side_get(NS, CHARTER).await?.ok_or_else(incomplete)?;
-    load(ports, &stored).await
+    load(ports, &seal, &stored).await
 }
 
 fn incomplete() -> Error {
     Error::Store(rustdht_core::ports::StoreError::Failed("the database's identity is incomplete".into()))
 }
 
-async fn seed(ports: &Ports, name: &'static [u8]) -> Result<[u8; 32], Error> {
-    let stored = ports.store.side_get(NS, name).await?;
-    stored.and_then(|bytes| bytes.try_into().ok()).ok_or_else(incomplete)
+async fn seed(ports: &Ports, seal: &Seal, name: &'static [u8]) -> Result<[u8; 32], Error> {
+    let stored = ports.store.side_get(NS, name).await?.ok_or_else(incomplete)?;
+    seal.open(NS, name, &stored)?.as_slice().try_into().map_err(|_| incomplete())
 }
 
-async fn load(ports: &Ports, charter: &[u8]) -> Result<Secrets, Error> {
-    let signed = rustdht_wire::SignedCharter::decode(charter)?;
-    let gateway = SigningKey::from_seed(&seed(ports, GATEWAY).await?);
-    let charter = signed.charter();
-    if charter.mode == Mode::Members {
-        let detail = "this version does not know endorsements, which networks of mode members need";
-        return Err(Refusal::new(Code::WrongNetwork, detail).into());
+/// Seals secrets that an older version wrote as they are, all in one transaction.
+async fn seal_raw(ports: &Ports, seal: &Seal) -> Result<(), Error> {
+    let mut side = Vec::new();
+    for name in [PEER, GATEWAY, COMMUNITY, NETWORK_KEY] {
+        let stored = ports.store.side_get(NS, name).await?;
+        if let Some(raw) = stored.filter(|row| keys::is_raw(row, 32)) {
+            let value = seal.seal(NS, name, &raw, &*ports.entropy);
+            side.push(SideRow { ns: NS, key: name.to_vec(), value: Some(value), insert_only: false });
+        }
     }
+    if !side.is_empty() {
+        tracing::info!("sealing the secrets of this database under its key file");
+        ports.store.apply(rustdht_core::ports::Batch { side, now_ms: ports.clock.now_ms(), ..Default::default() }).await?;
+    }
+    Ok(())
+}
+
+async fn load(ports: &Ports, seal: &Seal, charter: &[u8]) -> Result<Secrets, Error> {
+    seal_raw(ports, seal).await?;
+    let signed = rustdht_wire::SignedCharter::decode(charter)?;
+    let gateway = SigningKey::from_seed(&seed(ports, seal, GATEWAY).await?);
+    let charter = signed.charter();
+    let community = match ports.store.side_get(NS, COMMUNITY).await? {
+        Some(_) => Some(SigningKey::from_seed(&seed(ports, seal, COMMUNITY).await?)),
+        None => None,
+    };
     let identity = Identity {
         net: signed.net(),
         name: charter.name.clone(),
@@ -72,13 +96,14 @@ async fn load(ports: &Ports, charter: &[u8]) -> Result<Secrets, Error> {
     Ok(Secrets {
         identity,
         gateway,
-        peer_seed: seed(ports, PEER).await?,
-        network_key: seed(ports, NETWORK_KEY).await?,
+        community: community.filter(|key| key.public() == charter.community),
+        peer_seed: seed(ports, seal, PEER).await?,
+        network_key: seed(ports, seal, NETWORK_KEY).await?,
         charter: signed,
     })
 }
 
-async fn found(ports: &Ports, founding: &Founding) -> Result<(), Error> {
+async fn found(ports: &Ports, seal: &Seal, founding: &Founding) -> Result<(), Error> {
     let random = || {
         let mut bytes = [0; 32];
         ports.entropy.fill(&mut bytes);
@@ -90,9 +115,10 @@ async fn found(ports: &Ports, founding: &Founding) -> Result<(), Error> {
         value: Some(value),
         insert_only: true,
     };
-    let mut side = vec![row(PEER, random().to_vec()), row(GATEWAY, random().to_vec())];
+    let secret = |key: &'static [u8], secret: [u8; 32]| row(key, seal.seal(NS, key, &secret, &*ports.entropy));
+    let mut side = vec![secret(PEER, random()), secret(GATEWAY, random())];
     match founding {
-        Founding::Found { name } => {
+        Founding::Found { name, mode } => {
             let community = random();
             let key = SigningKey::from_seed(&community);
             let nonce = random();
@@ -100,17 +126,17 @@ async fn found(ports: &Ports, founding: &Founding) -> Result<(), Error> {
             short.copy_from_slice(&nonce[..16]);
             let charter = Charter {
                 name: name.clone(),
-                mode: Mode::Open,
+                mode: *mode,
                 community: key.public(),
                 placement: Placement::default(),
                 nonce: short,
             };
-            side.push(row(COMMUNITY, community.to_vec()));
-            side.push(row(NETWORK_KEY, random().to_vec()));
+            side.push(secret(COMMUNITY, community));
+            side.push(secret(NETWORK_KEY, random()));
             side.push(row(CHARTER, charter.sign(&key)?.encode()));
         }
         Founding::Join(invite) => {
-            side.push(row(NETWORK_KEY, invite.network_key.to_vec()));
+            side.push(secret(NETWORK_KEY, invite.network_key));
             side.push(row(CHARTER, invite.charter.encode()));
         }
     }

@@ -1,7 +1,7 @@
 //! What members send and ask for.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
@@ -9,37 +9,40 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    Body, CommitId, Entry, RecordId, Soul, Space,
-    ports::{Batch, IndexItem, Ingest, IngestOutcome, ReplicaId, SideRow, StoreError, StoredCommit},
+    CertificateId, Code, CommitId, PublicKey, RecordId, Soul,
+    ports::{Batch, IndexItem, Ingest, IngestOutcome, ReplicaId, SideRow, StoreError},
 };
-use rustdht_graph::{NodeState, Rules as JoinRules};
-use rustdht_wire::{Checked, Place, Rules, check, envelopes_of, verify_batch};
+use rustdht_wire::{Certificates, Checked, Place, Verified, check, limits::MAX_CHAIN, verify_batch};
 
 use crate::{
     Outcome,
-    merger::{Answer, Foreign, ForeignDone, Request},
+    authority::{Cause, Waiting, certify},
+    membership,
+    merger::{Answer, Foreign, ForeignDone, Origin, Request, envelope_header, index_item},
     node::Inner,
+    outgoing::Outgoing,
 };
 
 /// Namespace of the replication engine's rows.
 const NS: &str = "engine";
 /// Rows of the engine that are read at start.
 const ENGINE_ROWS: u32 = 16_384;
-/// Records looked up at a time.
-const RECORDS_AT_A_TIME: usize = 128;
-/// Bytes of one envelope, as the format bounds it.
-const ONE_ENVELOPE_BYTES: usize = 1 << 20;
 
 pub(crate) struct Door {
     pub(crate) inner: Arc<Inner>,
 }
 
 /// Checks and verifies envelopes from a member, off the async threads.
-async fn verify(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<Result<Foreign, IngestOutcome>> {
+async fn verify(
+    inner: &Inner,
+    envelopes: Vec<Bytes>,
+    certificates: Arc<Certificates>,
+) -> Vec<Result<Verified, IngestOutcome>> {
     let count = envelopes.len();
-    let rules = Rules { net: inner.shared.identity.net, now_ms: inner.shared.ports.clock.now_ms() };
+    let shared = Arc::clone(&inner.shared);
     let work = move || {
-        let mut outcomes: Vec<Option<Result<Foreign, IngestOutcome>>> = Vec::with_capacity(envelopes.len());
+        let rules = shared.authority.rules(shared.ports.clock.now_ms(), &certificates);
+        let mut outcomes: Vec<Option<Result<Verified, IngestOutcome>>> = Vec::with_capacity(envelopes.len());
         let mut checked: Vec<Checked> = Vec::new();
         let mut at = Vec::new();
         for (index, envelope) in envelopes.iter().enumerate() {
@@ -49,170 +52,195 @@ async fn verify(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<Result<Foreign, Ing
                     at.push(index);
                     outcomes.push(None);
                 }
+                // What waits for a certificate counts against its author: it has to be the author's.
+                Err(refusal) if refusal.code == Code::CertificateMissing => {
+                    let refusal = rustdht_wire::verify_author(envelope).err().unwrap_or(refusal);
+                    outcomes.push(Some(Err(IngestOutcome::Refused(refusal))));
+                }
                 Err(refusal) => outcomes.push(Some(Err(IngestOutcome::Refused(refusal)))),
             }
         }
         for (index, verified) in at.into_iter().zip(verify_batch(checked)) {
-            outcomes[index] = Some(match verified {
-                Ok(verified) => Ok(Foreign { verified, envelope: envelopes[index].clone(), door: false }),
-                Err(refusal) => Err(IngestOutcome::Refused(refusal)),
-            });
+            outcomes[index] = Some(verified.map_err(IngestOutcome::Refused));
         }
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(IngestOutcome::Unavailable))).collect()
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| vec![Err(IngestOutcome::Unavailable); count])
 }
 
-/// Verifies, joins and makes durable what members sent.
-pub(crate) async fn join(inner: &Inner, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
-    let verified = verify(inner, envelopes).await;
+/// The certificates that stand in the way of judging an envelope.
+fn missing(envelope: &[u8], known: &Certificates) -> Vec<CertificateId> {
+    let Ok(named) = rustdht_wire::named(envelope) else { return Vec::new() };
+    let carried: HashMap<CertificateId, Option<CertificateId>> = named.carried.into_iter().collect();
+    let mut missing = Vec::new();
+    for id in named.auth.into_iter().chain(named.endorsers) {
+        let mut next = Some(id);
+        for _ in 0..MAX_CHAIN {
+            let Some(id) = next else { break };
+            next = match (known.get(&id), carried.get(&id)) {
+                (Some(known), _) => known.certificate().parent,
+                (None, Some(parent)) => *parent,
+                (None, None) => {
+                    missing.push(id);
+                    None
+                }
+            };
+        }
+    }
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+/// Verifies, joins and makes durable what a member sent.
+pub(crate) async fn join(inner: &Inner, from: &ReplicaId, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
+    let certificates = match inner.shared.authority.certificates_for(&envelopes).await {
+        Ok(certificates) => Arc::new(certificates),
+        Err(error) => {
+            tracing::error!(%error, "certificates cannot be read");
+            return vec![IngestOutcome::Unavailable; envelopes.len()];
+        }
+    };
+    let mut verified = verify(inner, envelopes.clone(), Arc::clone(&certificates)).await;
+    if let Err(error) = forget_known_endorsements(inner, &mut verified).await {
+        tracing::error!(%error, "endorsements cannot be read");
+        return vec![IngestOutcome::Unavailable; envelopes.len()];
+    }
     let mut outcomes = Vec::with_capacity(verified.len());
     let mut commits = Vec::new();
-    for verified in verified {
+    for (verified, envelope) in verified.into_iter().zip(&envelopes) {
         match verified {
-            Ok(foreign) => {
+            Ok(verified) => {
                 outcomes.push(None);
-                commits.push(foreign);
+                commits.push(Foreign { verified, envelope: envelope.clone(), origin: Origin::Member });
             }
             Err(outcome) => outcomes.push(Some(outcome)),
         }
     }
+    let souls: Vec<Vec<Soul>> = commits.iter().map(souls_of).collect();
     let mut done = Vec::new();
     if !commits.is_empty()
         && let Ok(Answer::Foreign(joined)) = inner.submit(Request::Foreign(commits)).await
     {
         done = joined;
     }
-    let mut done = done.into_iter();
-    let resolve = |outcome: Option<IngestOutcome>| match outcome {
+    let mut done = done.into_iter().zip(souls);
+    let waits = Waits { inner, from, certificates: &certificates };
+    let resolve = |(outcome, envelope): (Option<IngestOutcome>, &Bytes)| match outcome {
+        Some(IngestOutcome::Refused(refusal)) if refusal.code == Code::CertificateMissing => {
+            waits.keep(envelope, Vec::new(), &[], IngestOutcome::Refused(refusal))
+        }
         Some(outcome) => outcome,
-        None => done.next().map_or(IngestOutcome::Unavailable, summarise),
+        None => done.next().map_or(IngestOutcome::Unavailable, |(done, souls)| {
+            let (outcome, bare) = summarise(&done, &souls);
+            match &outcome {
+                IngestOutcome::Pending => waits.keep(envelope, bare, &souls, outcome),
+                _ => outcome,
+            }
+        }),
     };
-    outcomes.into_iter().map(resolve).collect()
+    outcomes.into_iter().zip(&envelopes).map(resolve).collect()
 }
 
-/// One word for a commit whose operations fared differently: the one that stands most in the way.
-fn summarise(done: ForeignDone) -> IngestOutcome {
+/// The souls of the operations, by their position; those that were refused have none.
+fn souls_of(foreign: &Foreign) -> Vec<Soul> {
+    foreign.verified.entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().ok()?.soul.clone())).collect()
+}
+
+/// Endorsements that are durable here make no group of their own.
+async fn forget_known_endorsements(
+    inner: &Inner,
+    verified: &mut [Result<Verified, IngestOutcome>],
+) -> Result<(), StoreError> {
+    let endorsed = verified.iter().flatten().filter(|verified| !verified.endorsements.is_empty());
+    let ids: Vec<CommitId> = endorsed.map(|verified| verified.commit.id).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let held = inner.shared.ports.store.endorsements(&ids).await?;
+    let held: HashSet<(CommitId, CertificateId)> =
+        held.into_iter().map(|held| (held.commit, held.certificate)).collect();
+    for verified in verified.iter_mut().flatten() {
+        let id = verified.commit.id;
+        verified.endorsements.retain(|by| !held.contains(&(id, by.certificate)));
+    }
+    Ok(())
+}
+
+/// What one word says of a commit whose operations fared differently: the one that stands most in the way. With it the
+/// souls on which something waits for what covers it.
+fn summarise(done: &ForeignDone, souls: &[Soul]) -> (IngestOutcome, Vec<Soul>) {
     let mut summary = IngestOutcome::Durable;
-    let mut refused = None;
-    for (_, _, outcome) in done.results {
+    let (mut refused, mut bare) = (None, Vec::new());
+    let mut souls = souls.iter();
+    for (_, _, outcome) in &done.results {
         match outcome {
-            Ok(Some(Outcome::Deferred { until_ms })) => return IngestOutcome::Early { until_ms },
-            Ok(Some(_)) => {}
-            Ok(None) => summary = IngestOutcome::Pending,
-            Err(refusal) => refused = Some(refusal),
+            Ok(Some(Outcome::Deferred { until_ms })) => {
+                return (IngestOutcome::Early { until_ms: *until_ms }, Vec::new());
+            }
+            Ok(Some(_)) => drop(souls.next()),
+            Ok(None) => {
+                bare.extend(souls.next().cloned());
+                summary = IngestOutcome::Pending;
+            }
+            // Its endorser's certificate may still come.
+            Err(refusal) if refusal.code == Code::CertificateMissing => summary = IngestOutcome::Pending,
+            Err(refusal) => refused = Some(refusal.clone()),
         }
     }
-    refused.map_or(summary, IngestOutcome::Refused)
+    match (summary, refused) {
+        (IngestOutcome::Durable, Some(refusal)) => (IngestOutcome::Refused(refusal), bare),
+        (summary, _) => (summary, bare),
+    }
 }
 
-impl Door {
-    /// Envelopes of the entries, those of the commits in `first` before the others, as many as fit.
-    async fn envelopes_of(
-        &self,
-        entries: Vec<Entry>,
-        first: &HashSet<CommitId>,
-        max_bytes: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let mut by_commit: BTreeMap<(bool, CommitId), Vec<Entry>> = BTreeMap::new();
-        for entry in entries {
-            by_commit.entry((!first.contains(&entry.commit), entry.commit)).or_default().push(entry);
-        }
-        let ids: Vec<CommitId> = by_commit.keys().map(|(_, id)| *id).collect();
-        let mut commits: HashMap<CommitId, StoredCommit> = HashMap::new();
-        for commit in self.inner.shared.ports.store.commits(&ids).await? {
-            commits.insert(commit.id, commit);
-        }
-        let (mut envelopes, mut total) = (Vec::new(), 0);
-        // Half of the room is for what covers, so that every answer also brings something that was asked for.
-        let (mut room, mut covering) = (max_bytes / 2, true);
-        for ((asked, id), entries) in &by_commit {
-            if *asked && covering {
-                (room, covering, total) = (max_bytes.saturating_sub(total), false, 0);
-            }
-            let Some(commit) = commits.get(id) else { continue };
-            let entries: Vec<&Entry> = entries.iter().collect();
-            match envelopes_of(commit, &entries, ONE_ENVELOPE_BYTES.min(max_bytes)) {
-                Ok(parts) => {
-                    let bytes: usize = parts.iter().map(Vec::len).sum();
-                    if total + bytes > room && (covering || total > 0) {
-                        if covering {
-                            continue;
-                        }
-                        break;
-                    }
-                    total += bytes;
-                    envelopes.extend(parts.into_iter().map(Bytes::from));
-                }
-                Err(error) => tracing::error!(commit = %id, %error, "a stored commit cannot be sent"),
-            }
-        }
-        Ok(envelopes)
-    }
+/// Keeps what has to wait.
+struct Waits<'a> {
+    inner: &'a Inner,
+    from: &'a ReplicaId,
+    certificates: &'a Certificates,
+}
 
-    /// The kills and erases that cover value-less entries: whoever gets one needs the other.
-    async fn covers(&self, entries: &[Entry]) -> Result<Vec<Entry>, StoreError> {
-        let bare: Vec<&Entry> = entries.iter().filter(|entry| matches!(entry.body, Body::Dropped(_))).collect();
-        let souls: HashSet<Soul> = bare.iter().map(|entry| entry.soul.clone()).collect();
-        if souls.is_empty() {
-            return Ok(Vec::new());
+impl Waits<'_> {
+    /// `otherwise`: the answer when nothing that may come would help.
+    fn keep(&self, envelope: &Bytes, bare: Vec<Soul>, souls: &[Soul], otherwise: IngestOutcome) -> IngestOutcome {
+        let mut causes: Vec<Cause> = missing(envelope, self.certificates).into_iter().map(Cause::Certificate).collect();
+        causes.extend(bare.into_iter().map(Cause::Cover));
+        causes.dedup();
+        let Ok(header) = envelope_header(envelope) else { return otherwise };
+        if causes.is_empty() {
+            return otherwise;
         }
-        let mut states: HashMap<Soul, NodeState> = HashMap::new();
-        for entry in self.inner.shared.ports.store.load(&souls.into_iter().collect::<Vec<_>>()).await? {
-            states
-                .entry(entry.soul.clone())
-                .or_insert_with(|| NodeState::new(entry.soul.clone()))
-                .restore(entry.into());
+        let waiting = Waiting {
+            envelope: envelope.clone(),
+            from: self.from.clone(),
+            author: header.author,
+            causes,
+            souls: souls.to_vec(),
+            since_ms: self.inner.shared.ports.clock.now_ms(),
+        };
+        if self.inner.shared.authority.pending.keep(waiting) {
+            IngestOutcome::Pending
+        } else {
+            IngestOutcome::Unavailable
         }
-        let mut covers: HashMap<rustdht_core::EntryId, Entry> = HashMap::new();
-        for entry in bare {
-            let Some(field) = states.get(&entry.soul).and_then(|state| state.field(&entry.field)) else { continue };
-            if let Some(cover) = field.covers(JoinRules::of(&entry.soul), entry).next() {
-                covers.insert(cover.id, (**cover).clone());
-            }
-        }
-        Ok(covers.into_values().collect())
     }
+}
 
-    async fn load_records(
-        &self,
-        records: &[RecordId],
-        max_bytes: usize,
-    ) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
-        let mut envelopes: Vec<Bytes> = Vec::new();
-        let (mut missing, mut room) = (Vec::new(), max_bytes);
-        // In slices, so that what is read stays near what is sent.
-        for slice in records.chunks(RECORDS_AT_A_TIME) {
-            let (more, absent) = self.load_slice(slice, room).await?;
-            missing.extend(absent);
-            let bytes: usize = more.iter().map(Bytes::len).sum();
-            envelopes.extend(more);
-            if bytes >= room / 2 {
-                break;
-            }
-            room -= bytes;
+/// Tries again what waited for something that came, until it is stopped.
+pub(crate) async fn retry_pending(inner: &Inner) {
+    loop {
+        let ready = tokio::select! {
+            ready = inner.shared.authority.pending.ready() => ready,
+            () = inner.stopping.cancelled() => return,
+        };
+        let mut by_sender: HashMap<ReplicaId, Vec<Bytes>> = HashMap::new();
+        for waiting in ready {
+            by_sender.entry(waiting.from).or_default().push(waiting.envelope);
         }
-        Ok((envelopes, missing))
-    }
-
-    async fn load_slice(
-        &self,
-        records: &[RecordId],
-        max_bytes: usize,
-    ) -> Result<(Vec<Bytes>, Vec<RecordId>), StoreError> {
-        let key = &self.inner.shared.network_key;
-        let asked: HashSet<RecordId> = records.iter().copied().collect();
-        let mut entries = self.inner.shared.ports.store.by_record(records).await?;
-        entries.retain(|entry| asked.contains(&entry.id.record_id(key)));
-        let found: HashSet<RecordId> = entries.iter().map(|entry| entry.id.record_id(key)).collect();
-        // What covers a value-less entry goes ahead of it, or the receiver could not take it.
-        let covers = self.covers(&entries).await?;
-        let first: HashSet<CommitId> = covers.iter().map(|cover| cover.commit).collect();
-        entries.extend(covers);
-        entries.sort_by_key(|entry| (entry.commit, entry.index));
-        entries.dedup_by_key(|entry| entry.id);
-        let envelopes = self.envelopes_of(entries, &first, max_bytes).await?;
-        Ok((envelopes, records.iter().filter(|record| !found.contains(record)).copied().collect()))
+        for (from, envelopes) in by_sender {
+            join(inner, &from, envelopes).await;
+        }
     }
 }
 
@@ -220,11 +248,11 @@ impl Door {
 impl Ingest for Door {
     #[tracing::instrument(name = "node.ingest", level = "debug", skip_all, fields(%from, envelopes = envelopes.len()))]
     async fn ingest(&self, from: &ReplicaId, envelopes: Vec<Bytes>) -> Vec<IngestOutcome> {
-        join(&self.inner, envelopes).await
+        join(&self.inner, from, envelopes).await
     }
 
     async fn envelopes(&self, records: &[RecordId], max_bytes: usize) -> (Vec<Bytes>, Vec<RecordId>) {
-        match self.load_records(records, max_bytes).await {
+        match (Outgoing { shared: &self.inner.shared }).records(records, max_bytes).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(%error, "records cannot be read");
@@ -234,14 +262,7 @@ impl Ingest for Door {
     }
 
     async fn soul_envelopes(&self, soul: &Soul, max_bytes: usize) -> Vec<Bytes> {
-        if soul.space() == Space::Local {
-            return Vec::new();
-        }
-        let loaded = match self.inner.shared.ports.store.load(std::slice::from_ref(soul)).await {
-            Ok(entries) => self.envelopes_of(entries, &HashSet::new(), max_bytes).await,
-            Err(error) => Err(error),
-        };
-        match loaded {
+        match (Outgoing { shared: &self.inner.shared }).soul(soul, max_bytes).await {
             Ok(envelopes) => envelopes,
             Err(error) => {
                 tracing::error!(%error, "a soul cannot be read");
@@ -250,19 +271,50 @@ impl Ingest for Door {
         }
     }
 
+    async fn certify(&self, gateway: PublicKey) -> Vec<(Bytes, Bytes)> {
+        let issued = async {
+            let chain = certify(&self.inner, gateway).await?;
+            if !chain.is_empty() {
+                membership::list(&self.inner, gateway).await?;
+            }
+            Ok::<_, crate::Error>(chain)
+        };
+        match issued.await {
+            Ok(chain) => {
+                chain.iter().map(|link| (link.bytes().clone(), Bytes::copy_from_slice(link.signature()))).collect()
+            }
+            Err(error) => {
+                tracing::warn!(%gateway, %error, "a member certificate could not be issued");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn heard(&self, _from: &ReplicaId, message: Bytes) -> bool {
+        crate::documents::heard(&self.inner, message).await
+    }
+
     async fn block(&self, cid: &Cid) -> Option<Bytes> {
         self.inner.shared.ports.blobs.block(cid).await.ok().flatten()
     }
 
     async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {
-        let (rows, cursor) = self.inner.shared.ports.store.index(after, limit).await?;
+        let store = &self.inner.shared.ports.store;
         let key = &self.inner.shared.network_key;
-        let item = |row: &rustdht_core::ports::IndexRow| IndexItem {
-            seconds: row.stamp.index_seconds(),
-            record: row.id.record_id(key),
-            partition: row.partition,
-        };
-        Ok((rows.iter().map(item).collect(), cursor))
+        // Entries first, endorsements behind them, under cursors below zero.
+        if after >= 0 {
+            let (rows, cursor) = store.index(after, limit).await?;
+            if !rows.is_empty() {
+                let item = |row: &rustdht_core::ports::IndexRow| IndexItem {
+                    seconds: row.seconds,
+                    record: row.id.record_id(key),
+                    partition: row.partition,
+                };
+                return Ok((rows.iter().map(item).collect(), cursor));
+            }
+        }
+        let (rows, cursor) = store.endorsed((-1 - after).max(0), limit).await?;
+        Ok((rows.iter().map(index_item).collect(), -1 - cursor))
     }
 
     async fn save(&self, key: Vec<u8>, value: Option<Vec<u8>>) {

@@ -15,29 +15,54 @@
 
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod authority;
 mod cache;
+mod check;
 mod config;
+mod custody;
+mod documents;
+mod explain;
 mod export;
+mod history;
 mod identity;
 mod ingest;
+mod keys;
+mod membership;
 mod merger;
 mod metrics;
 mod node;
+mod outgoing;
 mod path;
+mod principal;
+mod private;
 mod read;
+mod schema;
 mod serve;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unendorsed;
 mod watch;
 mod write;
 
+pub use accounts::{Account, AccountFault, MAX_NAME_BYTES, NewAccount, TokenId, TokenRow};
+pub use authority::{CertificateFilter, Issue};
+pub use check::{CheckEvent, Fate};
 pub use config::{Config, Founding, Ports};
+pub use documents::{Close, DocumentHandle, MAX_DOCUMENT_FRAME_BYTES, Outbox, Outgoing, UserTag};
+pub use history::{HistoryCursor, HistoryEntry, HistoryPage, MAX_HISTORY_PAGE};
 pub use metrics::describe as describe_metrics;
 pub use node::Node;
-pub use rustdht_graph::{Wanted, read_wanted};
+pub use keys::SealKey;
+pub use principal::Principal;
+pub use private::{MAX_RECIPIENTS, Recipient, SharedWith};
+pub use rustdht_core::Mode;
+pub use rustdht_graph::{Action, Content, Draft, Pen, Wanted, read_wanted};
+pub use rustdht_wire::{Certificate, Rights, SignedCertificate};
+pub use schema::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, SchemaInfo, SchemaViolation};
 pub use serve::Tasks;
 pub use types::{
-    Action, At, Committed, Error, GraphStatus, Identity, ImportNode, NodeWrite, NodeWritten, Op, OpResult, Outcome,
+    At, Committed, Error, GraphStatus, Identity, ImportNode, NodeWrite, NodeWritten, Op, OpResult, Outcome,
     PathAnswer, RenderOptions, Rendered, WatchEvent, WatchFilter, WriteMode,
 };

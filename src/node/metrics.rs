@@ -11,10 +11,14 @@ pub(crate) const DEFERRED: &str = "rustdht_node_deferred_commits";
 /// Bytes of node states kept for merging.
 pub(crate) const MERGE_CACHE: &str = "rustdht_node_merge_cache_bytes";
 
+/// Envelopes from members that wait for a certificate or for what covers a value.
+pub(crate) const PENDING: &str = "rustdht_node_pending_envelopes";
+
 /// Registers names, units and texts with the installed recorder.
 pub fn describe() {
     describe_counter!(OPERATIONS, Unit::Count, "operations joined, by outcome");
     describe_histogram!(GROUP_JOBS, Unit::Count, "jobs that shared one transaction");
     describe_gauge!(DEFERRED, Unit::Count, "commits waiting for their stamp");
+    describe_gauge!(PENDING, Unit::Count, "envelopes from members that wait for something else");
     describe_gauge!(MERGE_CACHE, Unit::Bytes, "node states kept for merging");
 }

@@ -12,15 +12,21 @@ use rustdht_core::{
         BlobStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator,
     },
 };
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, Error, GraphStatus, Identity, Ports, Tasks,
+    accounts::Desk,
+    authority::Authority,
     cache::ReadCache,
+    documents::Documents,
     identity::{self, Secrets},
     ingest::Door,
-    merger::{Answer, Committer, Job, Merger, QUEUE_JOBS, Request, Session, Shared},
+    keys::Keyring,
+    membership,
+    schema::Schemas,
+    merger::{Answer, Committer, Job, Merger, QUEUE_JOBS, Request, Shared},
 };
 
 /// Feed rows that a slow watcher may lag behind before it is sent back to the store.
@@ -45,6 +51,10 @@ pub(crate) struct Inner {
     pub(crate) feed: broadcast::Sender<Arc<FeedRow>>,
     pub(crate) jobs: mpsc::Sender<Job>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) accounts: Desk,
+    pub(crate) documents: Documents,
+    /// The network was bound: there may be somebody to ask for a member certificate.
+    pub(crate) bound: Notify,
     secrets: Secrets,
 }
 
@@ -62,16 +72,21 @@ impl Node {
     /// `wrong_network` when an invite of another network is given; when the store fails.
     pub async fn start(ports: Ports, config: Config) -> Result<(Self, Tasks), Error> {
         let secrets = identity::load_or_found(&ports, &config).await?;
-        let session = Session::load(&ports, &config, secrets.gateway.public()).await?;
         let seen_feed = ports.store.last_feed().await?;
+        let keyring = Arc::new(Keyring::load(&ports, &config.seal_key, secrets.identity.gateway).await?);
         let shared = Arc::new(Shared {
             identity: secrets.identity.clone(),
-            gateway: rustdht_wire::SigningKey::from_seed(&secrets.gateway.seed()),
+            gateway: Arc::new(rustdht_wire::SigningKey::from_seed(&secrets.gateway.seed())),
+            community: secrets.community.as_ref().map(|key| Arc::new(rustdht_wire::SigningKey::from_seed(&key.seed()))),
+            authority: Authority::load(Arc::clone(&ports.store), &secrets.identity).await?,
+            host_tag: config.host_tag,
             network_key: secrets.network_key,
+            keyring,
+            schemas: Schemas::load(&*ports.store).await?,
             durable: 0.into(),
             epoch: 0.into(),
             deferred: 0.into(),
-            clock: session.clock().0.into(),
+            clock: 0.into(),
             feed: seen_feed.into(),
             ports,
         });
@@ -81,7 +96,7 @@ impl Node {
         let (feed, _) = broadcast::channel(FEED_BACKLOG);
         let cache = Arc::new(ReadCache::new(config.read_cache_bytes));
         let replicator = Arc::new(OnceLock::new());
-        let (merger, groups) = Merger::new(Arc::clone(&shared), &config, session, queue, again_queue).await?;
+        let (merger, groups) = Merger::new(Arc::clone(&shared), &config, queue, again_queue).await?;
         let committer = Committer {
             shared: Arc::clone(&shared),
             cache: Arc::clone(&cache),
@@ -93,13 +108,20 @@ impl Node {
         };
         let stopping = CancellationToken::new();
         let tasks = Tasks::new(merger, committer, groups, answer_queue, Arc::clone(&shared), stopping.clone());
-        let inner = Inner { shared, cache, replicator, feed, jobs, stopping, secrets };
-        Ok((Self { inner: Arc::new(inner) }, tasks))
+        let accounts = Desk::new(&config);
+        let documents = Documents::default();
+        let bound = Notify::new();
+        let inner =
+            Arc::new(Inner { shared, cache, replicator, feed, jobs, stopping, accounts, documents, bound, secrets });
+        membership::begin(&inner).await?;
+        let tasks = tasks.with_documents(Arc::clone(&inner));
+        Ok((Self { inner }, tasks))
     }
 
     /// Binds the network; the first binding holds.
     pub fn bind(&self, replicator: Arc<dyn Replicator>) {
         let _ = self.inner.replicator.set(replicator);
+        self.inner.bound.notify_one();
     }
 
     /// The door for what members send.
@@ -169,6 +191,7 @@ impl Node {
             commits: stats.commits,
             database_bytes: stats.bytes,
             deferred: self.inner.shared.deferred.load(Ordering::Relaxed),
+            may_endorse: !self.member_chain().is_empty(),
             clock: Stamp(self.inner.shared.clock.load(Ordering::Relaxed)),
             feed: self.last_feed(),
         };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use rustdht_core::{Field, Soul, Space, Value, ham};
-use rustdht_graph::{FieldState, NodeState, Shown};
+use rustdht_graph::{NodeState, Shown};
 
 use crate::{At, Error, Node, PathAnswer, RenderOptions, read};
 
@@ -15,10 +15,10 @@ const MAX_NODES: usize = 4096;
 const MAX_ANSWERS: usize = 1000;
 
 fn values_of(state: &NodeState, field: &Field) -> Vec<Value> {
-    match state.field(field).and_then(FieldState::view).map(|view| view.shown) {
+    match state.view(field).map(|view| view.shown) {
         Some(Shown::Value(value)) => vec![value],
         Some(Shown::Set(elements)) => elements,
-        Some(Shown::Opaque { .. }) | None => Vec::new(),
+        Some(_) | None => Vec::new(),
     }
 }
 
@@ -57,7 +57,7 @@ impl Node {
             read_nodes += frontier.len();
             let mut seen = HashSet::new();
             let mut values = Vec::new();
-            for state in self.states(&frontier).await? {
+            for state in self.visible_states(&frontier, options.reader).await? {
                 values.extend(values_of(&state, segment).into_iter().filter(|value| seen.insert(ham::text(value))));
             }
             frontier = values
@@ -73,7 +73,7 @@ impl Node {
             }
         }
         frontier.truncate(MAX_ANSWERS);
-        let states = self.states(&frontier).await?;
+        let states = self.visible_states(&frontier, options.reader).await?;
         answer.nodes = states.iter().filter_map(|state| read::render(state, options)).collect();
         Ok(Some(answer))
     }

@@ -3,17 +3,19 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
+    sync::Arc,
 };
 
 use rustdht_core::{
-    Field, Soul, Space,
-    json::{self, Ints},
-    ports::Loser,
+    Entry, Field, Soul, Space, json,
+    ports::{Loser, ReplicaId},
 };
 use rustdht_graph::NodeState;
 
-use crate::{At, Error, Node, RenderOptions, Rendered, ingest};
+use crate::{At, Error, Node, Principal, RenderOptions, Rendered, explain, ingest, private};
 
+/// Whom what members answered counts for, where their envelopes wait.
+const ASKED: &str = "asked";
 /// Losers of one field that `?meta=true` shows.
 const LOSERS_SHOWN: u32 = 8;
 
@@ -37,56 +39,6 @@ fn finish(mut out: String, state: &NodeState) -> Rendered {
     Rendered { json: out.into(), etag: etag.into(), stamp }
 }
 
-fn render_meta(state: &NodeState, losers: &HashMap<Field, Vec<Loser>>, ints: Ints) -> Option<Rendered> {
-    let mut out = String::with_capacity(1024);
-    out.push_str("{\"soul\":");
-    json::write_str(&mut out, state.soul());
-    out.push_str(",\"data\":");
-    if !rustdht_graph::render::write_data(&mut out, state, ints) {
-        return None;
-    }
-    out.push_str(",\"meta\":{");
-    for (at, (name, view)) in state.views().enumerate() {
-        if at > 0 {
-            out.push(',');
-        }
-        json::write_str(&mut out, name);
-        out.push_str(":{\"kind\":");
-        json::write_str(&mut out, &view.kind);
-        let entries = state.field(name).map_or(0, |field| field.entries().count());
-        let _ = write!(
-            out,
-            ",\"stamp\":\"{}\",\"author\":\"{}\",\"commit\":\"{}\",\"id\":\"{}\",\"entries\":{entries},\"lost\":[",
-            view.stamp, view.author, view.commit, view.entry
-        );
-        for (at, loser) in losers.get(name).into_iter().flatten().enumerate() {
-            if at > 0 {
-                out.push(',');
-            }
-            write_loser(&mut out, loser, ints);
-        }
-        out.push_str("]}");
-    }
-    out.push('}');
-    Some(finish(out, state))
-}
-
-fn write_loser(out: &mut String, loser: &Loser, ints: Ints) {
-    let entry = &loser.entry;
-    out.push_str("{\"kind\":");
-    json::write_str(out, &entry.kind);
-    out.push_str(",\"value\":");
-    match entry.body.value() {
-        Some(value) => json::write(out, value, ints),
-        None => out.push_str("null"),
-    }
-    let _ = write!(
-        out,
-        ",\"stamp\":\"{}\",\"author\":\"{}\",\"commit\":\"{}\",\"id\":\"{}\"}}",
-        entry.stamp, entry.author, entry.commit, entry.id
-    );
-}
-
 /// Whether a list of entity tags names `tag`; `*` names any, a weak one the strong one behind it.
 pub(crate) fn matches_any(tags: &[String], tag: &str) -> bool {
     tags.iter().any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
@@ -104,7 +56,7 @@ impl Node {
     /// # Errors
     /// When the store fails; with [`At::Network`] also when no member can be asked.
     pub async fn get(&self, soul: &Soul, at: At, options: RenderOptions) -> Result<Option<Rendered>, Error> {
-        let plain = options == RenderOptions::default();
+        let plain = options.is_plain();
         if at == At::Network {
             self.ask_members(soul).await?;
         } else if plain && let Some(node) = self.inner.cache.get(soul) {
@@ -115,22 +67,34 @@ impl Node {
         if state.is_empty() && at == At::Auto && self.ask_members(soul).await.unwrap_or(false) {
             state = self.state(soul).await?;
         }
-        if options.meta {
-            let losers = self.losers(soul, &state).await?;
-            return Ok(render_meta(&state, &losers, options.ints));
+        // What depends on the reader is not kept for others.
+        let same_for_all = !private::is_private(&state);
+        let losers = if options.meta { Some(self.losers(&state, &options.reader).await?) } else { None };
+        let state = private::open(&self.inner.shared.keyring, state, &options.reader);
+        if let Some(losers) = losers {
+            return Ok(explain::render_meta(&state, &losers, options.ints).map(|out| finish(out, &state)));
         }
         let node = render(&state, options);
-        if plain && let Some(node) = &node {
+        if plain
+            && same_for_all
+            && let Some(node) = &node
+        {
             self.inner.cache.fill(soul, ticket, node);
         }
         Ok(node)
     }
 
-    async fn losers(&self, soul: &Soul, state: &NodeState) -> Result<HashMap<Field, Vec<Loser>>, Error> {
+    /// What the history has of each field, opened for the reader.
+    async fn losers(&self, state: &NodeState, reader: &Principal) -> Result<HashMap<Field, Vec<Arc<Entry>>>, Error> {
+        let mut opener = private::opener(&self.inner.shared.keyring, state, reader);
         let mut losers = HashMap::new();
         for field in state.field_names() {
-            let lost = self.store().history(soul, &field, LOSERS_SHOWN).await?;
-            losers.insert(field, lost);
+            let lost = self.store().history(state.soul(), &field, None, LOSERS_SHOWN).await?.losers;
+            let open = |loser: Loser| match opener.as_mut().and_then(|opener| opener.open_entry(&loser.entry)) {
+                Some(opened) => Arc::new(opened),
+                None => loser.entry,
+            };
+            losers.insert(field, lost.into_iter().map(open).collect());
         }
         Ok(losers)
     }
@@ -144,16 +108,14 @@ impl Node {
         if envelopes.is_empty() {
             return Ok(false);
         }
-        ingest::join(&self.inner, envelopes).await;
+        ingest::join(&self.inner, &ReplicaId(ASKED.into()), envelopes).await;
         Ok(true)
     }
 
+    /// What is durable of a node, less what authority hides.
     pub(crate) async fn state(&self, soul: &Soul) -> Result<NodeState, Error> {
-        let mut state = NodeState::new(soul.clone());
-        for entry in self.store().load(std::slice::from_ref(soul)).await? {
-            state.restore(entry.into());
-        }
-        Ok(state)
+        let mut states = self.states(std::slice::from_ref(soul)).await?;
+        Ok(states.pop().unwrap_or_else(|| NodeState::new(soul.clone())))
     }
 
     /// The states of several souls, in their order.
@@ -171,6 +133,22 @@ impl Node {
                 states[*at].restore(entry.into());
             }
         }
+        self.inner.shared.authority.hide(&mut states).await?;
         Ok(states)
+    }
+
+    /// What a reader may see of a node: what authority hides is hidden, private values that he holds the key of are
+    /// opened.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn visible_state(&self, soul: &Soul, reader: Principal) -> Result<NodeState, Error> {
+        Ok(private::open(&self.inner.shared.keyring, self.state(soul).await?, &reader))
+    }
+
+    /// As [`Node::visible_state`], of several souls in their order.
+    pub(crate) async fn visible_states(&self, souls: &[Soul], reader: Principal) -> Result<Vec<NodeState>, Error> {
+        let keyring = &self.inner.shared.keyring;
+        Ok(self.states(souls).await?.into_iter().map(|state| private::open(keyring, state, &reader)).collect())
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
+    node::Inner,
     merger::{Answers, Committer, Groups, Merger, Shared, give_out},
 };
 
@@ -22,6 +23,7 @@ pub struct Tasks {
     answers: mpsc::Receiver<Answers>,
     shared: Arc<Shared>,
     stopping: CancellationToken,
+    documents: Option<Arc<Inner>>,
 }
 
 impl fmt::Debug for Tasks {
@@ -39,7 +41,13 @@ impl Tasks {
         shared: Arc<Shared>,
         stopping: CancellationToken,
     ) -> Self {
-        Self { merger, committer, groups, answers, shared, stopping }
+        Self { merger, committer, groups, answers, shared, stopping, documents: None }
+    }
+
+    /// Adds the task of the open documents.
+    pub(crate) fn with_documents(mut self, inner: Arc<Inner>) -> Self {
+        self.documents = Some(inner);
+        self
     }
 
     /// Runs until [`crate::Node::stop`] is called and every write taken before is answered.
@@ -47,7 +55,7 @@ impl Tasks {
     /// # Errors
     /// When a task died.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { merger, committer, groups, answers, shared, stopping } = self;
+        let Self { merger, committer, groups, answers, shared, stopping, documents } = self;
         // The merger's thread ends even when this future is dropped.
         let _guard = stopping.clone().drop_guard();
         let mut tasks = JoinSet::new();
@@ -59,6 +67,12 @@ impl Tasks {
         let runtime = tokio::runtime::Handle::current();
         tasks.spawn_blocking(move || runtime.block_on(committer.run(groups)));
         tasks.spawn(give_out(answers));
+        if let Some(inner) = documents {
+            tasks.spawn(crate::membership::keep(Arc::clone(&inner)));
+            let retrying = Arc::clone(&inner);
+            tasks.spawn(async move { crate::ingest::retry_pending(&retrying).await });
+            tasks.spawn(crate::documents::run(inner));
+        }
         let mut trim = tokio::time::interval(TRIM_INTERVAL);
         let mut died = false;
         loop {

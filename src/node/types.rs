@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustdht_core::{
-    CommitId, EntryId, Field, Mode, NetId, Placement, PublicKey, Refusal, Soul, Stamp, Value,
+    CommitId, EntryId, Field, Kind, Mode, NetId, Placement, PublicKey, Refusal, Soul, Stamp, Value,
     json::Ints,
     ports::{Durability, ReplicationError, StoreError},
 };
-use rustdht_graph::Wanted;
+use rustdht_graph::{Action, Wanted};
+
+use crate::{AccountFault, Principal, SchemaViolation};
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,21 @@ pub enum Error {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// The database's secrets do not open under the key that the node was started with.
+    #[error(
+        "the secrets of this database do not open with its key file ({0}): put back the file 'key' that belongs to this \
+         data folder, from a backup; without it the keys in this database cannot be used"
+    )]
+    SealKey(String),
+    /// An account or a token cannot be used so.
+    #[error(transparent)]
+    Account(#[from] AccountFault),
+    /// A write would leave a node that its schema does not allow; nothing changed.
+    #[error(transparent)]
+    Schema(Box<SchemaViolation>),
+    /// A field of another kind than text, list and map is no document.
+    #[error("the field is a {0}: editors open text, list and map")]
+    NotADocument(Kind),
 }
 
 /// Where a read looks.
@@ -63,6 +80,16 @@ pub struct RenderOptions {
     pub ints: Ints,
     /// Adds, per field, kind, stamp, author, commit and the entries that lost.
     pub meta: bool,
+    /// For whom: private values are opened for those who hold their key.
+    pub reader: Principal,
+}
+
+impl RenderOptions {
+    /// Whether this is the rendering that is kept for reads, whoever reads.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        Self { reader: Principal::Anonymous, ..*self } == Self::default()
+    }
 }
 
 /// How the fields that a write does not name fare.
@@ -76,9 +103,11 @@ pub enum WriteMode {
     Delete,
 }
 
-/// A write of one node by the owner of this gateway, signed by the gateway key.
+/// A write of one node, signed by the writer's key.
 #[derive(Clone, Debug)]
 pub struct NodeWrite {
+    /// Who writes.
+    pub by: Principal,
     /// The node.
     pub soul: Soul,
     /// What becomes of unnamed fields.
@@ -91,7 +120,7 @@ pub struct NodeWrite {
     pub if_none_match: Option<Vec<String>>,
     /// How long to wait for W' owners.
     pub wait: Duration,
-    /// How to print the merged node.
+    /// How to print the merged node; for `by`, whatever it says of the reader.
     pub render: RenderOptions,
 }
 
@@ -107,22 +136,6 @@ pub struct NodeWritten {
     pub stamp: Stamp,
     /// How far the last commit got; 200 when acknowledged, else 202.
     pub durability: Durability,
-}
-
-/// One operation of `POST /api/v1/commits` in JSON.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Anything PATCH takes.
-    Set(Wanted),
-    /// Deletes the field; with `erase` its values are forgotten everywhere.
-    Delete {
-        /// Whether values are forgotten.
-        erase: bool,
-    },
-    /// Adds an element to a set.
-    Add(Value),
-    /// Removes an element from a set.
-    Remove(Value),
 }
 
 /// An [`Action`] on a field.
@@ -279,6 +292,8 @@ pub struct GraphStatus {
     pub database_bytes: u64,
     /// Commits waiting for their stamp.
     pub deferred: u64,
+    /// Whether this gateway may endorse: in mode `members` it is a member; in mode `open` nothing is endorsed.
+    pub may_endorse: bool,
     /// The greatest stamp admitted.
     pub clock: Stamp,
     /// The last feed number.

@@ -6,7 +6,7 @@ use futures::{Stream, stream};
 use rustdht_core::{Field, Soul, Space, ports::FeedRow};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use crate::{At, Error, Node, RenderOptions, WatchEvent, WatchFilter};
+use crate::{At, Error, Node, Principal, RenderOptions, WatchEvent, WatchFilter};
 
 /// Feed rows read at a time when a watcher catches up.
 const PAGE: u32 = 256;
@@ -29,19 +29,21 @@ struct Watcher {
     /// Rows between `seen` and the live ones have to be read from the store.
     behind: bool,
     ready: VecDeque<(u64, Soul, Vec<Field>)>,
+    reader: Principal,
 }
 
 impl Node {
     /// Changes of nodes from now on, or from after feed number `after`. A watcher that is slower than the writes is
-    /// served from the store; it never holds a writer up.
+    /// served from the store; it never holds a writer up. Nodes are rendered for `reader`.
     pub fn watch(
         &self,
         filter: WatchFilter,
         after: Option<u64>,
+        reader: Principal,
     ) -> impl Stream<Item = Result<WatchEvent, Error>> + Send + 'static {
         let live = self.inner.feed.subscribe();
         let seen = after.unwrap_or_else(|| self.last_feed());
-        let watcher = Watcher { node: self.clone(), filter, live, seen, behind: true, ready: VecDeque::new() };
+        let watcher = Watcher { node: self.clone(), filter, live, seen, behind: true, ready: VecDeque::new(), reader };
         stream::try_unfold(
             watcher,
             |mut watcher| async move { Ok(watcher.next().await?.map(|event| (event, watcher))) },
@@ -53,7 +55,8 @@ impl Watcher {
     async fn next(&mut self) -> Result<Option<WatchEvent>, Error> {
         loop {
             if let Some((feed, soul, fields)) = self.ready.pop_front() {
-                let node = self.node.get(&soul, At::Local, RenderOptions::default()).await?;
+                let options = RenderOptions { reader: self.reader, ..RenderOptions::default() };
+                let node = self.node.get(&soul, At::Local, options).await?;
                 let more = self.ready.front().is_some_and(|(next, ..)| *next == feed);
                 return Ok(Some(WatchEvent::Changed { feed, soul, fields, node, more }));
             }

@@ -1,23 +1,44 @@
 //! Groups become durable here, one transaction each, in order; then they are answered and published.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, atomic::Ordering},
+};
 
 use rustdht_core::{
-    CommitId, Entry,
-    ports::{Applied, Batch, FeedRow, Published, Replicator, StoreError},
+    CommitId, Entry, Field, PublicKey, Soul,
+    ports::{Applied, Batch, Change, EndorsedPartition, FeedRow, IndexItem, Published, Replicator, StoreError},
 };
-use rustdht_graph::Rules;
+use rustdht_graph::{NodeState, Rules};
+use rustdht_wire::SignedCertificate;
 use tokio::sync::{broadcast, mpsc};
 
-use super::{
-    Answer, Job,
-    group::Group,
-    run::{Groups, Shared},
-};
-use crate::{Error, cache::ReadCache};
+use super::{Answer, Job, Shared, group::Group, run::Groups};
+use crate::{Error, authority::Cause, cache::ReadCache, documents::Hidden};
 
 /// History rows of one field that an erase looks through at a time.
 const HISTORY_PAGE: u32 = 10_000;
+
+const fn nothing_written(feed: u64) -> Applied {
+    Applied::Done { feed, endorsed: Vec::new(), ended: Vec::new() }
+}
+
+/// Nodes of one space that watchers are told of when something in it is revoked, and how many are looked at a time.
+const ANNOUNCED_NODES: usize = 4096;
+const ANNOUNCED_PAGE: u32 = 256;
+
+/// The fields of a node in which something is hidden.
+fn hidden_fields(state: &NodeState) -> Option<Change> {
+    let hidden = state.entries().filter(|entry| state.hidden().contains(&entry.id));
+    let fields: BTreeSet<Field> = hidden.map(|entry| entry.field.clone()).collect();
+    let change = || Change { soul: state.soul().clone(), fields: fields.iter().cloned().collect() };
+    (!fields.is_empty()).then(change)
+}
+
+/// An endorsed partition, as reconciliation compares it.
+pub(crate) fn index_item(endorsed: &EndorsedPartition) -> IndexItem {
+    IndexItem { seconds: endorsed.stamp.index_seconds(), record: endorsed.record, partition: endorsed.partition }
+}
 
 pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
@@ -59,22 +80,33 @@ impl Committer {
         }
         let souls: Vec<_> = group.changed().cloned().collect();
         let empty = group.is_empty();
-        let erases = std::mem::take(&mut group.erases);
-        let (mut batch, published) = group.finish(self.seen_feed);
+        // Not taken: what the group itself displaced is measured by them too.
+        let erases = group.erases.clone();
+        let certificates = group.learned();
+        let hidden = std::mem::take(&mut group.hidden);
+        let (mut batch, mut published) = group.finish(self.seen_feed);
         let changes = batch.changes.clone();
         let applied =
-            if empty { Ok(Applied::Done { feed: self.seen_feed }) } else { self.write(&mut batch, &erases).await };
+            if empty { Ok(nothing_written(self.seen_feed)) } else { self.write(&mut batch, &erases, &hidden).await };
         match applied {
-            Ok(Applied::Done { feed }) => {
+            Ok(Applied::Done { feed, endorsed, ended }) => {
                 self.seen_feed = feed;
                 self.shared.feed.store(feed, Ordering::Release);
                 self.shared.durable.store(group.number, Ordering::Release);
                 for soul in &souls {
                     self.cache.changed(soul, group.rendered.remove(soul).flatten());
                 }
+                published.adds.extend(endorsed.iter().map(index_item));
+                published.drops.extend(ended.iter().map(index_item));
+                let judged = self.note(&certificates, &erases, &changes).await;
                 if !changes.is_empty() {
                     // An error means that nobody watches.
                     let _ = self.feed.send(Arc::new(FeedRow { number: feed, ms: group.now_ms, changes }));
+                }
+                for owner in judged {
+                    if let Err(error) = self.announce(&owner).await {
+                        tracing::error!(%error, "watchers were not told of what a revocation hides");
+                    }
                 }
                 self.publish(published).await;
                 // An error means that whoever answers is gone: the node stops.
@@ -92,8 +124,69 @@ impl Committer {
         }
     }
 
-    async fn write(&self, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<Applied, StoreError> {
+    /// What authority knows after a group is durable, and who waited for it. The answer: in whose space something was
+    /// revoked.
+    async fn note(
+        &self,
+        certificates: &[Arc<SignedCertificate>],
+        erases: &[Arc<Entry>],
+        changes: &[Change],
+    ) -> Vec<PublicKey> {
+        let authority = &self.shared.authority;
+        erases.iter().for_each(|eraser| authority.pending.erased(eraser));
+        let counts_now = authority.learned(certificates);
+        let judged = authority.changed(changes);
+        if judged.contains(&authority.community())
+            && let Err(error) = authority.look_again(&self.shared.identity.gateway).await
+        {
+            tracing::error!(%error, "the revocations cannot be read");
+        }
+        if counts_now || !judged.is_empty() {
+            // Any node of the space, or of all spaces, may show something else now.
+            self.cache.clear();
+        }
+        authority.pending.came(changes.iter().map(|change| Cause::Cover(change.soul.clone())));
+        judged
+    }
+
+    /// Watchers hear of the nodes in a space of which a revocation hides something. (What hangs on a member that was put
+    /// out may be anywhere; whoever reads it sees it as it is.)
+    async fn announce(&mut self, owner: &PublicKey) -> Result<(), StoreError> {
+        let store = Arc::clone(&self.shared.ports.store);
+        let prefix = Soul::of_key(*owner);
+        let (mut after, mut seen) = (None::<String>, 0);
+        while seen < ANNOUNCED_NODES {
+            let souls = store.souls(&prefix, after.as_deref(), ANNOUNCED_PAGE).await?;
+            let Some(last) = souls.last() else { break };
+            (after, seen) = (Some(last.to_string()), seen + souls.len());
+            let mut states: HashMap<Soul, NodeState> =
+                souls.iter().map(|soul| (soul.clone(), NodeState::new(soul.clone()))).collect();
+            for entry in store.load(&souls).await? {
+                if let Some(state) = states.get_mut(&entry.soul) {
+                    state.restore(entry.into());
+                }
+            }
+            let mut states: Vec<NodeState> = states.into_values().collect();
+            self.shared.authority.hide(&mut states).await?;
+            let changes: Vec<Change> = states.iter().filter_map(hidden_fields).collect();
+            if changes.is_empty() {
+                continue;
+            }
+            let now_ms = self.shared.ports.clock.now_ms();
+            let batch = Batch { changes: changes.clone(), now_ms, seen_feed: self.seen_feed, ..Batch::default() };
+            if let Applied::Done { feed, .. } = store.apply(batch).await? {
+                self.seen_feed = feed;
+                self.shared.feed.store(feed, Ordering::Release);
+                // An error means that nobody watches.
+                let _ = self.feed.send(Arc::new(FeedRow { number: feed, ms: now_ms, changes }));
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&self, batch: &mut Batch, erases: &[Arc<Entry>], hidden: &Hidden) -> Result<Applied, StoreError> {
         self.forget(batch, erases).await?;
+        batch.side.extend(hidden.rows(&*self.shared.ports.store).await?);
         self.complete(batch).await?;
         self.shared.ports.store.apply(std::mem::take(batch)).await
     }
@@ -118,9 +211,17 @@ impl Committer {
     async fn forget(&self, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<(), StoreError> {
         for eraser in erases {
             let rules = Rules::of(&eraser.soul);
-            let history = self.shared.ports.store.history(&eraser.soul, &eraser.field, HISTORY_PAGE).await?;
-            let covered = history.iter().filter(|loser| rules.erases(eraser, &loser.entry));
-            batch.forget.extend(covered.map(|loser| loser.entry.id));
+            let mut before = None;
+            loop {
+                let store = &self.shared.ports.store;
+                let page = store.history(&eraser.soul, &eraser.field, before, HISTORY_PAGE).await?;
+                let covered = page.losers.iter().filter(|loser| rules.erases(eraser, &loser.entry));
+                batch.forget.extend(covered.map(|loser| loser.entry.id));
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
         }
         Ok(())
     }
@@ -142,8 +243,11 @@ impl Committer {
         while let Ok(page) = self.shared.ports.store.feed(after, 10_000).await {
             let Some(last) = page.rows.last() else { break };
             after = last.number;
-            for change in page.rows.iter().flat_map(|row| &row.changes) {
-                self.cache.changed(&change.soul, None);
+            for row in &page.rows {
+                row.changes.iter().for_each(|change| self.cache.changed(&change.soul, None));
+                if !self.shared.authority.changed(&row.changes).is_empty() {
+                    self.cache.clear();
+                }
             }
         }
         after

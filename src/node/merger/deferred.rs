@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use rustdht_core::{Code, CommitId, PublicKey, Refusal, ports::SideRow};
-use rustdht_wire::{Header, Place, Rules};
+use rustdht_wire::{Header, Place};
 
-use super::Foreign;
+use super::{Foreign, Origin, Shared};
 use crate::{Config, Error, Ports};
 
 /// Namespace of the rows: key = due time in milliseconds, big-endian, the commit id, and the first bytes of the
-/// envelope's BLAKE3; value = one byte for the origin (1: a door of this gateway), and the envelope.
+/// envelope's BLAKE3; value = one byte for the origin (0: a member, 1: a door, 2: a stranger at a door), and the envelope.
 pub(crate) const NS: &str = "deferred";
 /// Rows looked at for due commits at a time.
 const PAGE: u32 = 256;
@@ -105,7 +105,7 @@ impl Deferred {
             return Err(Refusal::new(Code::TooEarly, detail));
         }
         self.note(key, author, foreign.envelope.len());
-        let value = [&[u8::from(foreign.door)], &*foreign.envelope].concat();
+        let value = [&[origin_byte(foreign.origin)], &*foreign.envelope].concat();
         Ok(Some(SideRow { ns: NS, key: row_key(&key), value: Some(value), insert_only: false }))
     }
 
@@ -145,25 +145,47 @@ fn read_key(row: &[u8]) -> Option<Key> {
 }
 
 /// The header inside an envelope.
-fn envelope_header(envelope: &[u8]) -> Result<Header, Refusal> {
+pub(crate) fn envelope_header(envelope: &[u8]) -> Result<Header, Refusal> {
     let entries = rustdht_core::cbor::decode_map(envelope)?;
     let header = entries.iter().find(|(key, _)| *key == "h");
     Header::decode(header.ok_or_else(|| Refusal::new(Code::Malformed, "an envelope without header"))?.1.bytes()?)
 }
 
+const fn origin_byte(origin: Origin) -> u8 {
+    match origin {
+        Origin::Member => 0,
+        Origin::Door => 1,
+        Origin::Stranger => 2,
+    }
+}
+
 /// The commits that are due, from their rows. A row that cannot be read any more is passed over and stays.
-pub(super) async fn load_due(ports: &Ports, rules: &Rules) -> Result<Vec<(Key, Foreign)>, Error> {
-    let mut due = Vec::new();
-    for (row, value) in ports.store.side_scan(NS, &[], PAGE).await? {
+pub(super) async fn load_due(shared: &Shared) -> Result<Vec<(Key, Foreign)>, Error> {
+    let now_ms = shared.ports.clock.now_ms();
+    let mut rows = Vec::new();
+    for (row, value) in shared.ports.store.side_scan(NS, &[], PAGE).await? {
         let Some(key) = read_key(&row) else { continue };
-        if key.0 > rules.now_ms {
+        if key.0 > now_ms {
             break;
         }
         let mut envelope = Bytes::from(value);
-        let door = !envelope.is_empty() && envelope.split_to(1)[0] == 1;
+        let origin = match if envelope.is_empty() { 0 } else { envelope.split_to(1)[0] } {
+            1 => Origin::Door,
+            2 => Origin::Stranger,
+            _ => Origin::Member,
+        };
+        rows.push((key, origin, envelope));
+    }
+    let envelopes: Vec<Bytes> = rows.iter().map(|(.., envelope)| envelope.clone()).collect();
+    let certificates = shared.authority.certificates_for(&envelopes).await?;
+    let rules = shared.authority.rules(now_ms, &certificates);
+    let mut due = Vec::new();
+    for (key, origin, envelope) in rows {
+        // What came in at a door is endorsed when it is admitted, so it is judged as there.
+        let place = if origin.is_door() { Place::Door } else { Place::Replica };
         // It was verified when it came; what was kept on disk is verified again.
-        match rustdht_wire::check(&envelope, Place::Replica, rules).and_then(rustdht_wire::Checked::verify) {
-            Ok(verified) => due.push((key, Foreign { verified, envelope, door })),
+        match rustdht_wire::check(&envelope, place, &rules).and_then(rustdht_wire::Checked::verify) {
+            Ok(verified) => due.push((key, Foreign { verified, envelope, origin })),
             Err(refusal) => tracing::error!(commit = %key.1, %refusal, "a deferred commit is damaged"),
         }
     }

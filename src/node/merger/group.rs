@@ -8,12 +8,18 @@ use std::{
 use bytes::Bytes;
 use rustdht_core::{
     CommitId, Entry, EntryId, Field, RecordId, Soul, partition_of,
-    ports::{Batch, Change, IndexItem, Loser, Published, Put, SideRow, StoredCommit},
+    ports::{Batch, Change, Endorsement, IndexItem, Loser, Published, Put, SideRow, StoredCommit},
 };
 use rustdht_graph::Changes;
+use rustdht_wire::SignedCertificate;
 
 use super::{Answer, GROUP_JOBS, GROUP_OPERATIONS, Job};
-use crate::{Error, Rendered};
+use crate::{Error, Rendered, authority::Authority, documents::Hidden};
+
+/// Entries of local souls are compared with nobody.
+fn stays_here(entry: &Entry) -> bool {
+    entry.soul.space() == rustdht_core::Space::Local
+}
 
 #[derive(Debug)]
 pub(super) struct Group {
@@ -27,10 +33,15 @@ pub(super) struct Group {
     commits: BTreeMap<CommitId, Arc<StoredCommit>>,
     losers: Vec<Loser>,
     pub(super) side: Vec<SideRow>,
+    pub(super) endorsements: Vec<Endorsement>,
+    /// Certificates that become durable with it.
+    learned: Vec<Arc<SignedCertificate>>,
     changed: BTreeMap<Soul, BTreeSet<Field>>,
     index: Published,
     /// Erases whose history has to be forgotten too.
     pub(super) erases: Vec<Arc<Entry>>,
+    /// Elements of documents that go out of the state.
+    pub(super) hidden: Hidden,
     /// What changed nodes show, where it was rendered anyway.
     pub(super) rendered: HashMap<Soul, Option<Rendered>>,
     pub(super) answers: Vec<(Job, Result<Answer, Error>)>,
@@ -51,9 +62,12 @@ impl Group {
             commits: BTreeMap::new(),
             losers: Vec::new(),
             side: Vec::new(),
+            endorsements: Vec::new(),
+            learned: Vec::new(),
             changed: BTreeMap::new(),
             index: Published::default(),
             erases: Vec::new(),
+            hidden: Hidden::default(),
             rendered: HashMap::new(),
             answers: Vec::new(),
             operations: 0,
@@ -67,7 +81,7 @@ impl Group {
 
     fn index_item(&self, entry: &Entry) -> IndexItem {
         IndexItem {
-            seconds: entry.stamp.index_seconds(),
+            seconds: entry.index_seconds(),
             record: entry.id.record_id(&self.network_key),
             partition: partition_of(&entry.soul),
         }
@@ -90,7 +104,9 @@ impl Group {
         }
         for entry in changes.puts {
             let item = self.index_item(&entry);
-            self.index.adds.push(item);
+            if !stays_here(&entry) {
+                self.index.adds.push(item);
+            }
             self.put(entry, item.record);
         }
         for entry in changes.rewrites {
@@ -99,7 +115,9 @@ impl Group {
         }
         for entry in changes.drops {
             let item = self.index_item(&entry);
-            self.index.drops.push(item);
+            if !stays_here(&entry) {
+                self.index.drops.push(item);
+            }
             match self.by_id.remove(&entry.id) {
                 // Put and dropped within the group: the store never hears of it. (A rewrite of a stored row that is
                 // dropped later must still drop the row.)
@@ -135,6 +153,20 @@ impl Group {
         self.commits.insert(merged.id, Arc::new(merged));
     }
 
+    /// Certificates that what was joined stands under.
+    pub(super) fn certificates(&mut self, authority: &Authority, certificates: &[Arc<SignedCertificate>]) {
+        if certificates.is_empty() {
+            return;
+        }
+        self.side.extend(authority.rows(certificates));
+        self.learned.extend(certificates.iter().cloned());
+    }
+
+    /// Takes the certificates that are durable with it.
+    pub(super) fn learned(&mut self) -> Vec<Arc<SignedCertificate>> {
+        std::mem::take(&mut self.learned)
+    }
+
     /// A commit that the members have to get from here.
     pub(super) fn push(&mut self, id: CommitId, envelope: Bytes) {
         self.index.push.push((id, envelope));
@@ -142,7 +174,12 @@ impl Group {
 
     /// Whether anything has to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.by_id.is_empty() && self.drops.is_empty() && self.side.is_empty() && self.losers.is_empty()
+        self.by_id.is_empty()
+            && self.drops.is_empty()
+            && self.side.is_empty()
+            && self.losers.is_empty()
+            && self.endorsements.is_empty()
+            && self.hidden.is_empty()
     }
 
     /// The souls that changed.
@@ -168,6 +205,7 @@ impl Group {
             puts,
             drops: std::mem::take(&mut self.drops),
             commits: commits.into_values().collect(),
+            endorsements: std::mem::take(&mut self.endorsements),
             losers: std::mem::take(&mut self.losers),
             forget: Vec::new(),
             side: std::mem::take(&mut self.side),

@@ -12,6 +12,10 @@ impl Merger {
     /// Joins one entry whose state is loaded.
     pub(super) fn join(&mut self, group: &mut Group, entry: Arc<Entry>) -> Merge {
         let soul = entry.soul.clone();
+        if let Some(state) = self.states.get(&soul) {
+            group.hidden.note_erased(&entry, state);
+        }
+        let document = entry.kind.is_yjs().then(|| Arc::clone(&entry));
         let joined = self.states.with(&soul, |state| state.join(entry));
         debug_assert!(joined.is_some(), "states of a group are loaded before it is planned");
         let Some(joined) = joined else { return Merge::Pending };
@@ -22,6 +26,14 @@ impl Merger {
             Merge::Pending => "pending",
         };
         metrics::counter!(names::OPERATIONS, "outcome" => label).increment(1);
+        // A document that comes after what deletes it is never shown: its editors have to be known all the same.
+        if let Some(entry) = document
+            && matches!(joined.merge, Merge::Taken | Merge::Historical)
+            && !joined.changes.puts.iter().any(|put| put.id == entry.id && put.body.value().is_some())
+        {
+            group.hidden.note(&entry);
+        }
+        joined.changes.losers.iter().for_each(|loser| group.hidden.note(loser));
         group.take(joined.changes);
         joined.merge
     }
@@ -39,8 +51,8 @@ impl Merger {
                 Timing::TooEarly => return self.defer(group, foreign, verified.header.stamp.ms()),
             }
         }
-        if verified.header.stamp > self.session.clock.last() {
-            self.session.clock.observe(verified.header.stamp);
+        if verified.header.stamp > self.clock.last() {
+            self.clock.observe(verified.header.stamp);
             self.clock_moved = true;
         }
         let mut results = Vec::with_capacity(verified.entries.len());
@@ -56,10 +68,10 @@ impl Merger {
                 }
             }
         }
-        group.commit(verified.commit.clone());
-        if foreign.door {
-            group.push(verified.commit.id, foreign.envelope.clone());
+        if results.iter().any(|(.., result)| matches!(result, Ok(Some(_)))) {
+            self.vouch(group, foreign);
         }
+        group.commit(verified.commit.clone());
         ForeignDone { results }
     }
 
@@ -81,6 +93,10 @@ impl Merger {
     fn defer(&mut self, group: &mut Group, foreign: &Foreign, until_ms: u64) -> ForeignDone {
         let any = foreign.verified.entries.iter().any(|(_, entry)| entry.is_ok());
         let kept = if any { self.deferred.keep(until_ms, foreign) } else { Ok(None) };
+        if any && kept.is_ok() {
+            // Whatever it stands under must be here when it is due.
+            group.certificates(&self.shared.authority, &foreign.verified.certificates);
+        }
         let results = foreign.verified.entries.iter().map(|(index, entry)| {
             let id = rustdht_core::EntryId::of(&foreign.verified.commit.id, *index);
             let outcome = match (entry, &kept) {

@@ -1,27 +1,24 @@
 //! The merger's loop.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use rustdht_core::Soul;
-use rustdht_wire::{Rules, SigningKey};
+use rustdht_core::Hlc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answer, GROUP_JOBS, GROUP_OPERATIONS, Job, Request, Session,
+    Answer, GROUP_JOBS, GROUP_OPERATIONS, Job, Request, Shared,
+    authors::{Authors, Revocations},
     deferred::{self, Deferred},
     group::Group,
     staged::Staged,
     states::States,
 };
-use crate::{Config, Error, Identity, Ports, metrics as names};
+use crate::{Config, Error, metrics as names};
 
 /// Operations of a job that is planned as soon as it comes.
 const HEAVY_OPERATIONS: usize = 64;
@@ -29,22 +26,6 @@ const HEAVY_OPERATIONS: usize = 64;
 const PLAN_AHEAD: Duration = Duration::from_millis(1);
 /// How often due commits are looked for while any waits.
 const DUE_INTERVAL: Duration = Duration::from_millis(250);
-
-/// What merger, committer and doors share.
-pub(crate) struct Shared {
-    pub(crate) ports: Ports,
-    pub(crate) identity: Identity,
-    pub(crate) gateway: SigningKey,
-    pub(crate) network_key: [u8; 32],
-    /// The last group that is durable.
-    pub(crate) durable: AtomicU64,
-    /// Rises when a group could not be written: whatever was planned on top of it is void.
-    pub(crate) epoch: AtomicU64,
-    pub(crate) deferred: AtomicU64,
-    pub(crate) clock: AtomicU64,
-    /// The last feed number that is durable.
-    pub(crate) feed: AtomicU64,
-}
 
 /// Where the committer gets its groups from.
 pub(crate) struct Groups {
@@ -64,10 +45,14 @@ impl Groups {
 pub(crate) struct Merger {
     pub(super) shared: Arc<Shared>,
     pub(super) states: States,
-    pub(super) session: Session,
+    pub(super) authors: Authors,
+    /// The hybrid clock, one for all who sign here.
+    pub(super) clock: Hlc,
+    /// What was revoked in the spaces that the jobs under way touch.
+    pub(super) revocations: Revocations,
     pub(super) deferred: Deferred,
     pub(super) staged: Staged,
-    /// The clock or the session moved in this group.
+    /// The clock moved in this group.
     pub(super) clock_moved: bool,
     jobs: mpsc::Receiver<Job>,
     /// Jobs whose group met a conflict; taken out by `run`, like `ready`.
@@ -89,17 +74,21 @@ impl Merger {
     pub(crate) async fn new(
         shared: Arc<Shared>,
         config: &Config,
-        session: Session,
         jobs: mpsc::Receiver<Job>,
         again: mpsc::Receiver<Vec<Job>>,
     ) -> Result<(Self, Groups), Error> {
         let deferred = Deferred::load(&shared.ports, config).await?;
+        let (mut authors, mut clock) = (Authors::default(), Hlc::default());
+        authors.load(&shared.ports, shared.host_tag, &shared.gateway, 0, &mut clock).await?;
+        shared.clock.store(clock.last().0, Ordering::Relaxed);
         let (groups, queue) = mpsc::channel(1);
         let (ask, ready) = mpsc::channel(1);
         shared.deferred.store(deferred.len() as u64, Ordering::Relaxed);
         let merger = Self {
             states: States::new(config.merge_cache_bytes),
-            session,
+            authors,
+            clock,
+            revocations: Revocations::default(),
             deferred,
             staged: Staged::default(),
             clock_moved: false,
@@ -167,8 +156,12 @@ impl Merger {
     async fn hand_over(&mut self, mut group: Group) -> bool {
         self.flush_staged(&mut group);
         if std::mem::take(&mut self.clock_moved) {
-            group.side.push(self.session.row());
-            self.shared.clock.store(self.session.clock.last().0, Ordering::Relaxed);
+            // The gateway's row holds the clock, whoever signed.
+            if let Some(gateway) = self.authors.get_mut(&self.shared.identity.gateway) {
+                gateway.touch();
+            }
+            group.side.extend(self.authors.rows(self.clock.last()));
+            self.shared.clock.store(self.clock.last().0, Ordering::Relaxed);
         }
         self.shared.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
         metrics::histogram!(names::GROUP_JOBS).record(group.answers.len() as f64);
@@ -222,8 +215,8 @@ impl Merger {
 
     /// The deferred commits whose time has come, as a job.
     async fn due(&mut self) -> Vec<Job> {
-        let rules = Rules { net: self.shared.identity.net, now_ms: self.shared.ports.clock.now_ms() };
-        let due = match deferred::load_due(&self.shared.ports, &rules).await {
+        let now_ms = self.shared.ports.clock.now_ms();
+        let due = match deferred::load_due(&self.shared).await {
             Ok(due) => due,
             Err(error) => {
                 tracing::error!(%error, "deferred commits cannot be read");
@@ -232,7 +225,7 @@ impl Merger {
         };
         if due.is_empty() {
             // Their rows are damaged; they are tried again after a restart.
-            self.deferred.pass_over(rules.now_ms);
+            self.deferred.pass_over(now_ms);
             return Vec::new();
         }
         // Nobody waits for the answer.
@@ -244,7 +237,9 @@ impl Merger {
     async fn begin(&mut self) -> Group {
         let number = self.next;
         self.next += 1;
-        self.states.evict(self.shared.durable.load(Ordering::Acquire));
+        let durable = self.shared.durable.load(Ordering::Acquire);
+        self.states.evict(durable);
+        self.authors.evict(durable, &self.shared.identity.gateway);
         let epoch = self.shared.epoch.load(Ordering::Acquire);
         if epoch != self.epoch {
             self.epoch = epoch;
@@ -278,53 +273,6 @@ impl Merger {
         *open = Some(group);
     }
 
-    /// Brings the states of every soul that the jobs name.
-    async fn load(&mut self, jobs: &[Job], group: u64) -> Result<(), String> {
-        let mut missing: HashSet<Soul> = HashSet::new();
-        let mut need = |states: &mut States, soul: &Soul| {
-            if !missing.contains(soul) && !states.touch(soul, group) {
-                missing.insert(soul.clone());
-            }
-        };
-        for job in jobs {
-            match &job.request {
-                Request::Write(write) => need(&mut self.states, &write.soul),
-                Request::Ops(ops) => ops.iter().for_each(|op| need(&mut self.states, &op.soul)),
-                Request::Import(nodes) => nodes.iter().for_each(|node| need(&mut self.states, &node.soul)),
-                Request::Foreign(commits) => commits.iter().for_each(|foreign| {
-                    foreign
-                        .verified
-                        .entries
-                        .iter()
-                        .filter_map(|(_, entry)| entry.as_ref().ok())
-                        .for_each(|entry| need(&mut self.states, &entry.soul));
-                }),
-                Request::Due(commits) => commits.iter().for_each(|(_, foreign)| {
-                    foreign
-                        .verified
-                        .entries
-                        .iter()
-                        .filter_map(|(_, entry)| entry.as_ref().ok())
-                        .for_each(|entry| need(&mut self.states, &entry.soul));
-                }),
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let souls: Vec<Soul> = missing.into_iter().collect();
-        match self.shared.ports.store.load(&souls).await {
-            Ok(entries) => {
-                self.states.restore(souls, entries, group);
-                Ok(())
-            }
-            Err(error) => {
-                tracing::error!(%error, "node states cannot be read");
-                Err(error.to_string())
-            }
-        }
-    }
-
     /// The answer to the next job of the group. That of a staged write is put in its place when it is signed.
     fn answer(&mut self, group: &mut Group, request: &Request) -> Result<Answer, Error> {
         if !matches!(request, Request::Write(_)) {
@@ -335,14 +283,20 @@ impl Merger {
                 Some(written) => Ok(Answer::Written(written)),
                 None => Err(Error::Stopping),
             },
-            Request::Ops(ops) => self.operations(group, ops).map(Answer::Joined),
-            Request::Import(nodes) => Ok(Answer::Imported(self.import(group, nodes))),
+            Request::Ops(by, ops) => self.operations(group, *by, ops).map(Answer::Joined),
+            Request::Import(by, nodes) => Ok(Answer::Imported(self.import(group, *by, nodes))),
+            Request::Planned(planned) => self.planned(group, planned).map(Answer::Joined),
+            Request::Pen(by, soul, field) => self.pen(group, *by, soul, field).map(Answer::Pen),
+            Request::Endorse(backlog) => {
+                self.endorse_backlog(group, backlog);
+                Ok(Answer::Done)
+            }
             Request::Foreign(commits) => Ok(Answer::Foreign(self.foreign_all(group, commits))),
             Request::Due(commits) => {
                 for (key, foreign) in commits {
                     self.foreign(group, foreign, Some(*key));
                 }
-                Ok(Answer::Due)
+                Ok(Answer::Done)
             }
         }
     }

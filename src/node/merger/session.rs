@@ -1,9 +1,9 @@
-//! The session under which the gateway key signs, and the hybrid clock. Both are written in the transaction that uses
-//! them, so (author, session, seq) never repeats.
+//! The session under which an author signs here. It is written in the transaction that uses it, so (author, session,
+//! seq) never repeats. Its row holds the hybrid clock too.
 
-use rustdht_core::{CommitId, Entropy, Hlc, PublicKey, Stamp, ports::SideRow};
+use rustdht_core::{CommitId, Entropy, PublicKey, Stamp, ports::SideRow};
 
-use crate::{Config, Error, Ports};
+use crate::{Error, Ports};
 
 const NS: &str = "session";
 const ROW_BYTES: usize = 8 + 8 + 32 + 8 + 32;
@@ -14,59 +14,54 @@ pub(crate) struct Session {
     /// The next sequence number.
     pub(super) seq: u64,
     pub(super) prev: Option<CommitId>,
-    pub(super) clock: Hlc,
     author: PublicKey,
     host_tag: [u8; 32],
 }
 
 impl Session {
-    /// Goes on with the stored session, or begins one: the first time, and on another machine or folder.
-    pub(crate) async fn load(ports: &Ports, config: &Config, author: PublicKey) -> Result<Self, Error> {
+    /// Goes on with the stored session, or begins one: the first time, and on another machine or folder. With it the
+    /// greatest stamp that was admitted when it was written.
+    pub(crate) async fn load(ports: &Ports, host_tag: [u8; 32], author: PublicKey) -> Result<(Self, Stamp), Error> {
         let stored = ports.store.side_get(NS, &author.0).await?;
         let stored = stored.and_then(|row| Self::read(&row, author));
         Ok(match stored {
-            Some(session) if session.host_tag == config.host_tag => session,
+            Some((session, clock)) if session.host_tag == host_tag => (session, clock),
             other => {
-                let clock = other.map_or_else(Hlc::default, |session| session.clock);
-                Self::begin(&*ports.entropy, author, config.host_tag, clock)
+                let clock = other.map_or_else(Stamp::default, |(_, clock)| clock);
+                (Self::begin(&*ports.entropy, author, host_tag), clock)
             }
         })
     }
 
-    fn begin(entropy: &dyn Entropy, author: PublicKey, host_tag: [u8; 32], clock: Hlc) -> Self {
+    fn begin(entropy: &dyn Entropy, author: PublicKey, host_tag: [u8; 32]) -> Self {
         let mut id = [0; 8];
         entropy.fill(&mut id);
-        Self { id: rustdht_core::Session(id), seq: 0, prev: None, clock, author, host_tag }
+        Self { id: rustdht_core::Session(id), seq: 0, prev: None, author, host_tag }
     }
 
-    fn read(row: &[u8], author: PublicKey) -> Option<Self> {
+    fn read(row: &[u8], author: PublicKey) -> Option<(Self, Stamp)> {
         if row.len() != ROW_BYTES {
             return None;
         }
         let seq = u64::from_be_bytes(row[8..16].try_into().ok()?);
         let prev = CommitId(row[16..48].try_into().ok()?);
-        Some(Self {
+        let session = Self {
             id: rustdht_core::Session(row[..8].try_into().ok()?),
             seq,
             prev: (seq > 0).then_some(prev),
-            clock: Hlc::new(Stamp(u64::from_be_bytes(row[48..56].try_into().ok()?))),
             author,
             host_tag: row[56..].try_into().ok()?,
-        })
-    }
-
-    /// The greatest stamp admitted or given out.
-    pub(crate) fn clock(&self) -> Stamp {
-        self.clock.last()
+        };
+        Some((session, Stamp(u64::from_be_bytes(row[48..56].try_into().ok()?))))
     }
 
     /// The row as it stands now.
-    pub(super) fn row(&self) -> SideRow {
+    pub(super) fn row(&self, clock: Stamp) -> SideRow {
         let mut value = Vec::with_capacity(ROW_BYTES);
         value.extend(self.id.0);
         value.extend(self.seq.to_be_bytes());
         value.extend(self.prev.map_or([0; 32], |prev| prev.0));
-        value.extend(self.clock.last().0.to_be_bytes());
+        value.extend(clock.0.to_be_bytes());
         value.extend(self.host_tag);
         SideRow { ns: NS, key: self.author.0.to_vec(), value: Some(value), insert_only: false }
     }

@@ -3,11 +3,11 @@
 //! A signature and a commit's row cost a third of what a small write costs. Writes of one group are made durable together
 //! anyway, so they are signed together too: one commit is still atomic, and each of its writes is named by its id.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use rustdht_core::{Soul, Value};
+use rustdht_core::{CertificateId, PublicKey, Soul, Space, Value};
 use rustdht_graph::Draft;
-use rustdht_wire::limits::MAX_OPERATIONS;
+use rustdht_wire::limits::{MAX_AUTH, MAX_OPERATIONS};
 
 use crate::{NodeWrite, RenderOptions};
 
@@ -18,6 +18,15 @@ const SMALL_OPERATIONS: usize = 64;
 /// A write of more bytes gets a commit of its own.
 const SMALL_BYTES: usize = 16 << 10;
 
+/// Operations that one author signs, under these certificates.
+#[derive(Clone, Debug)]
+pub(super) struct Signable {
+    pub(super) author: PublicKey,
+    /// The leaves under which they stand, in any order.
+    pub(super) leaves: Vec<CertificateId>,
+    pub(super) drafts: Vec<Draft>,
+}
+
 /// A write that waits to be signed.
 #[derive(Debug)]
 pub(super) struct StagedWrite {
@@ -25,15 +34,36 @@ pub(super) struct StagedWrite {
     pub(super) answer: usize,
     pub(super) soul: Soul,
     pub(super) render: RenderOptions,
-    pub(super) drafts: Vec<Draft>,
+    pub(super) what: Signable,
 }
 
+/// Writes that will share a commit.
 #[derive(Debug, Default)]
-pub(super) struct Staged {
+struct Pool {
     writes: Vec<StagedWrite>,
-    souls: HashSet<Soul>,
+    leaves: Vec<CertificateId>,
     operations: usize,
     bytes: usize,
+}
+
+/// The writes that wait, by author and by whether they stay here.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    pools: BTreeMap<(PublicKey, bool), Pool>,
+    souls: HashSet<Soul>,
+}
+
+fn pool_of(what: &Signable) -> (PublicKey, bool) {
+    (what.author, what.drafts.iter().any(|draft| draft.soul.space() == Space::Local))
+}
+
+/// Adds the leaves that are not among `leaves` yet.
+pub(super) fn unite(leaves: &mut Vec<CertificateId>, more: &[CertificateId]) {
+    for leaf in more {
+        if !leaves.contains(leaf) {
+            leaves.push(*leaf);
+        }
+    }
 }
 
 /// A rough size of an operation on the wire.
@@ -47,7 +77,7 @@ pub(super) fn size(draft: &Draft) -> usize {
     96 + draft.soul.len() + draft.field.len() + value + 34 * (draft.kills.len() + draft.over.len())
 }
 
-fn bytes_of(drafts: &[Draft]) -> usize {
+pub(super) fn bytes_of(drafts: &[Draft]) -> usize {
     drafts.iter().map(size).sum()
 }
 
@@ -62,20 +92,28 @@ impl Staged {
         self.souls.contains(soul)
     }
 
-    /// Whether the drafts fit into the commit.
-    pub(super) fn has_room(&self, drafts: &[Draft]) -> bool {
-        self.operations + drafts.len() <= MAX_OPERATIONS && self.bytes + bytes_of(drafts) <= SHARED_BYTES
+    /// Whether the operations fit into the commit of their author.
+    pub(super) fn has_room(&self, what: &Signable) -> bool {
+        let Some(pool) = self.pools.get(&pool_of(what)) else { return true };
+        let mut leaves = pool.leaves.clone();
+        unite(&mut leaves, &what.leaves);
+        pool.operations + what.drafts.len() <= MAX_OPERATIONS
+            && pool.bytes + bytes_of(&what.drafts) <= SHARED_BYTES
+            && leaves.len() <= MAX_AUTH
     }
 
-    pub(super) fn push(&mut self, answer: usize, write: &NodeWrite, drafts: Vec<Draft>) {
-        self.operations += drafts.len();
-        self.bytes += bytes_of(&drafts);
+    pub(super) fn push(&mut self, answer: usize, write: &NodeWrite, what: Signable) {
+        let pool = self.pools.entry(pool_of(&what)).or_default();
+        pool.operations += what.drafts.len();
+        pool.bytes += bytes_of(&what.drafts);
+        unite(&mut pool.leaves, &what.leaves);
         self.souls.insert(write.soul.clone());
-        self.writes.push(StagedWrite { answer, soul: write.soul.clone(), render: write.render, drafts });
+        let render = RenderOptions { reader: write.by, ..write.render };
+        pool.writes.push(StagedWrite { answer, soul: write.soul.clone(), render, what });
     }
 
-    /// What waits, in order.
-    pub(super) fn take(&mut self) -> Vec<StagedWrite> {
-        std::mem::take(self).writes
+    /// What waits, in order, those that share a commit together.
+    pub(super) fn take(&mut self) -> Vec<Vec<StagedWrite>> {
+        std::mem::take(self).pools.into_values().map(|pool| pool.writes).collect()
     }
 }

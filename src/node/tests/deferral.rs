@@ -6,7 +6,7 @@ use rustdht_core::{Code, Soul, Stamp, Value};
 use rustdht_testkit::{Author, ManualClock, write};
 
 use super::{Bench, NOW_MS, founding, text};
-use crate::{Error, Outcome};
+use crate::{Error, Outcome, Principal};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -28,7 +28,7 @@ async fn a_write_an_hour_ahead_waits_and_drags_no_clock() {
     let net = bench.node.identity().net;
     let ahead = Stamp::from_ms(NOW_MS + HOUR_MS);
     let built = author.sign(net, ahead, vec![write(&soul, "x", Value::from("future")).unwrap()]).unwrap();
-    let made = bench.node.commit_signed(built.envelope.clone(), Duration::ZERO).await.unwrap();
+    let made = bench.node.commit_signed(built.envelope.clone(), Duration::ZERO, Principal::Owner).await.unwrap();
     assert_eq!(made.results[0].outcome, Outcome::Deferred { until_ms: NOW_MS + HOUR_MS });
     assert!(made.is_deferred());
     assert_eq!(bench.data("a").await, "absent");
@@ -45,7 +45,7 @@ async fn a_write_an_hour_ahead_waits_and_drags_no_clock() {
     wait_for(&bench, "a", r#"{"x":"future"}"#).await;
     let pushed = bench.net.take().iter().any(|published| published.push.iter().any(|(id, _)| *id == built.commit.id));
     assert!(pushed, "the members hear of it when it is admitted");
-    let replay = bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+    let replay = bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
     assert_eq!(replay.results[0].outcome, Outcome::Known);
 }
 
@@ -57,18 +57,21 @@ async fn two_days_ahead_is_refused_and_the_queue_is_bounded() {
     let net = bench.node.identity().net;
     let op = || vec![write(&soul, "x", Value::from("future")).unwrap()];
     let far = author.sign(net, Stamp::from_ms(NOW_MS + 48 * HOUR_MS), op()).unwrap();
-    match bench.node.commit_signed(far.envelope, Duration::ZERO).await {
+    match bench.node.commit_signed(far.envelope, Duration::ZERO, Principal::Owner).await {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::TooEarly),
         other => panic!("{other:?}"),
     }
     for at in 0..1024 {
         let built = author.sign(net, Stamp::from_ms(NOW_MS + HOUR_MS + at), op()).unwrap();
-        bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+        bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
     }
     let built = author.sign(net, Stamp::from_ms(NOW_MS + 2 * HOUR_MS), op()).unwrap();
-    assert!(matches!(bench.node.commit_signed(built.envelope, Duration::ZERO).await, Err(Error::Refused(_))));
+    assert!(matches!(
+        bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await,
+        Err(Error::Refused(_))
+    ));
     let other = Author::new(4).sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), op()).unwrap();
-    bench.node.commit_signed(other.envelope, Duration::ZERO).await.unwrap();
+    bench.node.commit_signed(other.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
 }
 
 #[tokio::test]
@@ -78,10 +81,11 @@ async fn a_part_that_waits_does_not_shadow_the_whole() {
     let net = bench.node.identity().net;
     let ops = vec![write(&soul, "x", Value::from("one")).unwrap(), write(&soul, "y", Value::from("two")).unwrap()];
     let built = Author::new(3).sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), ops).unwrap();
-    let part = rustdht_wire::envelope_of(&built.commit, &[&built.entries[0]]).unwrap();
+    let part =
+        rustdht_wire::envelope_of(&built.commit, &[&built.entries[0]], &rustdht_wire::Extras::default()).unwrap();
     let from = rustdht_core::ports::ReplicaId("peer".into());
     bench.node.ingest().ingest(&from, vec![part.into()]).await;
-    bench.node.commit_signed(built.envelope, Duration::ZERO).await.unwrap();
+    bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
     bench.clock.advance(HOUR_MS);
     wait_for(&bench, "a", r#"{"x":"one","y":"two"}"#).await;
 }

@@ -10,14 +10,14 @@ use rustdht_core::{
 use rustdht_testkit::{Author, set_add, set_remove, write};
 
 use super::{Bench, NOW_MS, set, text};
-use crate::{Error, Outcome, Wanted};
+use crate::{Error, Outcome, Principal, Wanted};
 
-async fn export(bench: &Bench) -> String {
+pub(crate) async fn export(bench: &Bench) -> String {
     let chunks: Vec<_> = bench.node.export(String::new()).try_collect().await.unwrap();
     String::from_utf8(chunks.concat()).unwrap()
 }
 
-async fn pass(from: &Bench, to: &Bench) {
+pub(crate) async fn pass(from: &Bench, to: &Bench) {
     for published in from.net.take() {
         let envelopes = published.push.into_iter().map(|(_, envelope)| envelope).collect();
         let outcomes = to.node.ingest().ingest(&ReplicaId("peer".into()), envelopes).await;
@@ -40,7 +40,7 @@ async fn two_sides_of_a_cut_end_alike() {
         field: "s".parse().unwrap(),
         action: crate::Action::Add(Value::Int(1)),
     };
-    b.node.commit(vec![add], Duration::ZERO).await.unwrap();
+    b.node.commit(Principal::Owner, vec![add], Duration::ZERO).await.unwrap();
     b.clock.advance(5);
     b.patch("n", &[("x", text("from b"))]).await;
     pass(&a, &b).await;
@@ -95,7 +95,7 @@ async fn doors_and_members_refuse_what_breaks_a_rule() {
     let at = forged.windows(2).position(|pair| pair == [0x58, 0x40]).unwrap() + 5;
     forged[at] ^= 1;
     for (envelope, code) in [(foreign.envelope, Code::WrongNetwork), (forged.into(), Code::BadSignature)] {
-        match a.node.commit_signed(envelope.clone(), Duration::ZERO).await {
+        match a.node.commit_signed(envelope.clone(), Duration::ZERO, Principal::Owner).await {
             Err(Error::Refused(refusal)) => assert_eq!(refusal.code, code),
             made => panic!("{made:?}"),
         }
@@ -113,19 +113,19 @@ async fn a_kill_of_a_slotted_or_foreign_entry_is_refused_at_the_door() {
     let net = a.node.identity().net;
     let ops = vec![write(&soul, "x", Value::from("v")).unwrap(), set_add(&soul, "s", Value::Int(1)).unwrap()];
     let first = author.sign(net, Stamp::from_ms(NOW_MS), ops).unwrap();
-    a.node.commit_signed(first.envelope.clone(), Duration::ZERO).await.unwrap();
+    a.node.commit_signed(first.envelope.clone(), Duration::ZERO, Principal::Owner).await.unwrap();
     for (at, id) in [first.entries[0].id, first.entries[1].id].into_iter().enumerate() {
         let field = ["x", "t"][at];
         let kill =
             author.sign(net, Stamp::from_ms(NOW_MS + 1), vec![set_remove(&soul, field, vec![id]).unwrap()]).unwrap();
-        match a.node.commit_signed(kill.envelope, Duration::ZERO).await {
+        match a.node.commit_signed(kill.envelope, Duration::ZERO, Principal::Owner).await {
             Err(Error::Refused(refusal)) => {
                 assert_eq!((refusal.code, refusal.field.as_str()), (Code::BadValue, "ops.0.x.0"));
             }
             made => panic!("{made:?}"),
         }
     }
-    let replay = a.node.commit_signed(first.envelope, Duration::ZERO).await.unwrap();
+    let replay = a.node.commit_signed(first.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
     assert!(replay.results.iter().all(|result| result.outcome == Outcome::Known));
 }
 

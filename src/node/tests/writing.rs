@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustdht_core::{Code, Soul, Value};
 
 use super::{Bench, request, set, text};
-use crate::{Action, At, Error, ImportNode, Op, Outcome, RenderOptions, Wanted, WriteMode};
+use crate::{Action, At, Error, ImportNode, Op, Outcome, Principal, RenderOptions, Wanted, WriteMode};
 
 #[tokio::test]
 async fn patch_put_delete() {
@@ -75,6 +75,7 @@ async fn a_commit_is_atomic_and_answers_each_operation() {
     let made = bench
         .node
         .commit(
+            Principal::Owner,
             vec![
                 op("s", Action::Add(Value::Int(1))),
                 op("s", Action::Remove(Value::Int(7))),
@@ -87,13 +88,13 @@ async fn a_commit_is_atomic_and_answers_each_operation() {
     let outcomes: Vec<_> = made.results.iter().map(|result| result.outcome).collect();
     assert_eq!(outcomes, [Outcome::Taken, Outcome::Known, Outcome::Taken]);
     let bad = vec![op("x", Action::Set(text("two"))), op("x", Action::Set(text("three")))];
-    match bench.node.commit(bad, Duration::ZERO).await {
+    match bench.node.commit(Principal::Owner, bad, Duration::ZERO).await {
         Err(Error::Refused(refusal)) => assert_eq!(refusal.code, Code::DuplicateOperation),
         other => panic!("{other:?}"),
     }
     assert_eq!(bench.data("a").await, r#"{"s":{"@set":[1]},"x":"one"}"#);
     let erase = vec![op("x", Action::Delete { erase: true })];
-    bench.node.commit(erase, Duration::ZERO).await.unwrap();
+    bench.node.commit(Principal::Owner, erase, Duration::ZERO).await.unwrap();
     assert_eq!(bench.data("a").await, r#"{"s":{"@set":[1]}}"#);
     let left = bench.store.entries();
     assert!(!left.iter().any(|entry| entry.body.value() == Some(&Value::from("one"))), "erased values are gone");
@@ -108,12 +109,12 @@ async fn imports_add_and_resume() {
         fields: vec![("x".parse().unwrap(), text(value)), ("s".parse().unwrap(), set(&[line as i64]))],
     };
     let nodes = vec![node(1, "a", "one"), node(2, "_/b", "no"), node(3, "a", "two"), node(4, "c", "three")];
-    let answers = bench.node.import(nodes.clone()).await;
+    let answers = bench.node.import(Principal::Owner, nodes.clone()).await;
     assert!(matches!(&answers[1], Err((2, Error::Refused(refusal))) if refusal.code == Code::LocalSpace));
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3);
     assert_eq!(bench.data("a").await, r#"{"s":{"@set":[1,3]},"x":"two"}"#);
     let before = bench.store.entries().len();
-    bench.node.import(vec![node(4, "c", "three")]).await;
+    bench.node.import(Principal::Owner, vec![node(4, "c", "three")]).await;
     assert_eq!(bench.store.entries().len(), before, "a line imported again changes nothing");
 }
 
