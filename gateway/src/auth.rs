@@ -1,17 +1,38 @@
-//! Who asks: the owner, or anybody.
+//! Who asks: the owner, the holder of a token, or anybody.
 //!
 //! A browser on this machine can be made to talk to loopback by any web page, and a proxy makes every caller look
 //! local. So a caller without a token is the owner only when nothing hints at either (RFC 6454 for origins; the Host
 //! check stops DNS rebinding).
+//!
+//! | extractor | asks for | then, per soul |
+//! |---|---|---|
+//! | [`Reader`] | nothing, unless `anonymous = none` | [`Caller::may_read`], [`Caller::may_read_under`] |
+//! | [`Writer`] | scope `write` | [`Caller::may_write`] |
+//! | [`Admin`] | scope `admin` | |
+//! | [`Socket`] | as `Reader`; takes `?token=` too | both |
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     extract::{ConnectInfo, FromRequestParts},
     http::{HeaderMap, Method, Uri, request::Parts},
 };
 
-use crate::{Anonymous, Secret, State, codes::HttpCode, problem::Problem};
+use rustdht_core::PublicKey;
+use rustdht_node::Principal;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    Anonymous, Secret, State,
+    codes::HttpCode,
+    problem::Problem,
+    query,
+    tokens::{Asked, Grant, Scope, Target, not_ours},
+};
 
 /// What the rules need to know of the configuration.
 #[derive(Debug)]
@@ -22,10 +43,12 @@ pub(crate) struct Access {
     pub(crate) public_origin: Option<String>,
 }
 
-/// Who asks.
+/// Whom the head of a request claims to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
+pub(crate) enum Claim<'a> {
     Owner,
+    /// A token that is not the owner's static one.
+    Token(&'a str),
     Anonymous,
 }
 
@@ -112,85 +135,275 @@ impl Access {
             && !absolute
     }
 
-    /// Decides who asks.
+    /// Decides who a request claims to come from.
     ///
     /// # Errors
-    /// 403 for a change that a page of another origin asks for, 401 for a wrong token.
-    pub(crate) fn caller(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        peer: Option<IpAddr>,
-    ) -> Result<Caller, Problem> {
-        let seen = Seen::of(headers);
+    /// 403 for a change that a page of another origin asks for, 401 for credentials that are no bearer token.
+    pub(crate) fn claim<'a>(&self, asks: &Asks<'a>) -> Result<Claim<'a>, Problem> {
+        let seen = Seen::of(asks.headers);
         let origin_is_ours = seen.origin.is_none_or(|origin| self.is_ours(origin, seen.host));
-        if !method.is_safe() && (!origin_is_ours || seen.odd || seen.fetch_site == Some("cross-site")) {
+        if asks.changes && (!origin_is_ours || seen.odd || seen.fetch_site == Some("cross-site")) {
             return Err(Problem::new(
                 HttpCode::ForbiddenOrigin,
                 "a web page of another origin may not change anything here",
             ));
         }
-        if let Some(credentials) = seen.authorization {
-            let given = credentials
-                .split_once(' ')
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-                .map(|(_, token)| token.trim());
-            return match (given, &self.token) {
-                (Some(given), Some(token)) if token.matches(given) => Ok(Caller::Owner),
-                (_, None) => Err(Problem::new(
-                    HttpCode::Unauthenticated,
-                    "this gateway has no owner token: set gateway.owner_token_file, or leave out Authorization",
-                )),
-                _ => Err(Problem::new(HttpCode::Unauthenticated, "the token is not the owner's")),
+        let bearer = match seen.authorization {
+            Some(credentials) => Some(bearer(credentials).ok_or_else(not_ours)?),
+            None => asks.query_token,
+        };
+        if let Some(given) = bearer {
+            return match &self.token {
+                Some(token) if token.matches(given) => Ok(Claim::Owner),
+                _ => Ok(Claim::Token(given)),
             };
         }
         // "none" is typed by a person; "same-site" would let in every other port of localhost.
         let fetched_here = matches!(seen.fetch_site, None | Some("same-origin" | "none"));
-        let owner = self.public_origin.is_none() && Self::is_local(&seen, uri, peer) && origin_is_ours && fetched_here;
-        Ok(if owner { Caller::Owner } else { Caller::Anonymous })
+        let local = Self::is_local(&seen, asks.uri, asks.peer);
+        let owner = self.public_origin.is_none() && local && origin_is_ours && fetched_here;
+        Ok(if owner { Claim::Owner } else { Claim::Anonymous })
     }
 }
 
-fn caller(parts: &Parts, state: &State) -> Result<Caller, Problem> {
-    state.access().caller(&parts.method, &parts.uri, &parts.headers, peer(parts))
+fn bearer(credentials: &str) -> Option<&str> {
+    let (scheme, token) = credentials.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn peer(parts: &Parts) -> Option<IpAddr> {
+/// The head of a request, as far as the rules look at it.
+#[derive(Clone, Copy)]
+pub(crate) struct Asks<'a> {
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    peer: Option<IpAddr>,
+    /// Whether it may change something.
+    changes: bool,
+    /// The token of a WebSocket door's query, which a browser cannot send as a header.
+    query_token: Option<&'a str>,
+}
+
+impl<'a> Asks<'a> {
+    fn of(parts: &'a Parts) -> Self {
+        let changes = !parts.method.is_safe();
+        Self { uri: &parts.uri, headers: &parts.headers, peer: peer(parts), changes, query_token: None }
+    }
+}
+
+/// The address that a request came from.
+pub(crate) fn peer(parts: &Parts) -> Option<IpAddr> {
     parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
 }
 
 fn needs_token() -> Problem {
     Problem::new(
         HttpCode::Unauthenticated,
-        "this needs the owner: a bearer token, or a direct request on loopback without Origin and proxies",
+        "this needs the owner or a token: send Authorization: Bearer, or ask directly on loopback without Origin and \
+         proxies",
     )
 }
 
-/// The owner of this gateway; anybody else is answered 401.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Owner;
+/// Who asks, once that is proven.
+#[derive(Clone, Debug)]
+enum Who {
+    Owner,
+    Token(Arc<Grant>),
+    Anonymous,
+}
 
-impl FromRequestParts<State> for Owner {
+/// Who asks, and how: everything that decides what he may.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    who: Who,
+    method: Method,
+    /// Milliseconds since the epoch, for the checks of tokens.
+    now_ms: u64,
+    anonymous: Anonymous,
+}
+
+impl Caller {
+    fn of(parts: &Parts, state: &State, asks: &Asks<'_>) -> Result<Self, Problem> {
+        let access = state.access();
+        let (who, now_ms) = match access.claim(asks)? {
+            Claim::Owner => (Who::Owner, 0),
+            Claim::Anonymous => (Who::Anonymous, 0),
+            Claim::Token(text) => {
+                let now_ms = state.now_ms();
+                (Who::Token(state.standing(text, now_ms)?), now_ms)
+            }
+        };
+        Ok(Self { who, method: parts.method.clone(), now_ms, anonymous: access.anonymous })
+    }
+
+    /// Whether this is the owner of the gateway, by whichever proof.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.principal() == Principal::Owner
+    }
+
+    /// Who asks, as the node knows him; what he may is not looked at.
+    pub(crate) fn principal(&self) -> Principal {
+        match &self.who {
+            Who::Owner => Principal::Owner,
+            Who::Token(grant) => grant.principal(),
+            Who::Anonymous => Principal::Anonymous,
+        }
+    }
+
+    /// Whether the token with which a long request began still stands.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(crate) fn still_stands(&self, state: &State) -> Result<(), Problem> {
+        self.grant().map_or(Ok(()), |grant| state.stands(grant, state.now_ms()))
+    }
+
+    /// Whether this is the account of that key itself, with a token that is not narrowed to some nodes.
+    pub(crate) fn is_account(&self, key: &PublicKey) -> bool {
+        self.principal() == Principal::Account(*key) && self.grant().is_none_or(Grant::is_whole)
+    }
+
+    /// The token, when it is one that this gateway made.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        match &self.who {
+            Who::Token(grant) => Some(grant),
+            Who::Owner | Who::Anonymous => None,
+        }
+    }
+
+    fn allows(&self, scope: Scope, target: Target<'_>) -> Result<Principal, Problem> {
+        match &self.who {
+            Who::Owner => Ok(Principal::Owner),
+            Who::Anonymous => Err(needs_token()),
+            Who::Token(grant) => {
+                let asked = Asked { scope, target, method: self.method.as_str(), now_ms: self.now_ms };
+                grant.allows(asked).map(|()| grant.principal())
+            }
+        }
+    }
+
+    /// Who reads this node. Local and mirror souls are the owner's; the rest anybody may read, unless
+    /// `anonymous = none`, though a private node shows ciphertext to those who are not its recipients.
+    ///
+    /// # Errors
+    /// `unauthenticated` without a token, `insufficient_scope` with one that is not for this.
+    pub(crate) fn may_read(&self, soul: &str) -> Result<Principal, Problem> {
+        let public = !is_the_owners(soul);
+        match self.allows(Scope::Read, Target::Soul(soul)) {
+            Ok(reader) if public || reader == Principal::Owner => Ok(reader),
+            Ok(_) => Err(Problem::new(HttpCode::InsufficientScope, "local and mirror nodes are the owner's")),
+            // Who could leave out the token is not worse off with it.
+            Err(_) if public && self.anonymous == Anonymous::Read => Ok(Principal::Anonymous),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Who reads every node whose soul begins so, such as a watch or an export; nobody does without a token. Nodes of
+    /// the owner alone have to be left out for others: [`Caller::sees`].
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_read_under(&self, prefix: &str) -> Result<Principal, Problem> {
+        self.allows(Scope::Read, Target::Under(prefix))
+    }
+
+    /// Who reads whichever nodes a path leads to: with a token that is for some nodes only, what anybody may.
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_roam(&self) -> Result<Principal, Problem> {
+        match self.allows(Scope::Read, Target::Under("")) {
+            Err(_) if self.anonymous == Anonymous::Read => Ok(Principal::Anonymous),
+            allowed => allowed,
+        }
+    }
+
+    /// Whether a node that was found by [`Caller::may_read_under`] may be shown.
+    pub(crate) fn sees(&self, soul: &str) -> bool {
+        self.is_owner() || !is_the_owners(soul)
+    }
+
+    /// Who writes this node.
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_write(&self, soul: &str) -> Result<Principal, Problem> {
+        self.allows(Scope::Write, Target::Soul(soul))
+    }
+
+    /// Who writes something that is no node, such as a file.
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_add(&self) -> Result<Principal, Problem> {
+        self.allows(Scope::Write, Target::Gateway)
+    }
+
+    /// Who reads something that is no node and no file.
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_see(&self) -> Result<Principal, Problem> {
+        self.allows(Scope::Read, Target::Gateway)
+    }
+
+    /// Whether he runs this gateway.
+    ///
+    /// # Errors
+    /// As [`Caller::may_read`].
+    pub(crate) fn may_administer(&self) -> Result<Principal, Problem> {
+        self.allows(Scope::Admin, Target::Gateway)
+    }
+}
+
+/// Local and mirror space.
+fn is_the_owners(soul: &str) -> bool {
+    soul.starts_with("_/") || soul.starts_with('^')
+}
+
+fn caller(parts: &Parts, state: &State) -> Result<Caller, Problem> {
+    Caller::of(parts, state, &Asks::of(parts))
+}
+
+/// Who runs this gateway: the owner, or a token of scope `admin`; anybody else is answered 401 or 403.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admin;
+
+impl FromRequestParts<State> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        match caller(parts, state)? {
-            Caller::Owner => Ok(Self),
-            Caller::Anonymous => Err(needs_token()),
+        let caller = caller(parts, state)?;
+        caller.may_administer().map(|_| Self)
+    }
+}
+
+/// Whoever may write something; [`Caller::may_write`] says what.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer(pub(crate) Caller);
+
+impl FromRequestParts<State> for Writer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let caller = caller(parts, state)?;
+        match &caller.who {
+            Who::Anonymous => Err(needs_token()),
+            Who::Token(grant) => grant.has(Scope::Write).map(|()| Self(caller)),
+            Who::Owner => Ok(Self(caller)),
         }
     }
 }
 
-/// Whoever may read: the owner, and anybody unless `anonymous = none`.
-#[derive(Clone, Copy, Debug)]
+/// Whoever may read something: anybody, unless `anonymous = none`; [`Caller::may_read`] says what.
+#[derive(Clone, Debug)]
 pub(crate) struct Reader(pub(crate) Caller);
 
-impl Reader {
-    /// Local and mirror souls are the owner's.
-    pub(crate) fn may_read(self, soul: &str) -> Result<(), Problem> {
-        let private = soul.starts_with("_/") || soul.starts_with('^');
-        if private && self.0 == Caller::Anonymous { Err(needs_token()) } else { Ok(()) }
+fn reader(caller: Caller) -> Result<Caller, Problem> {
+    match &caller.who {
+        Who::Anonymous if caller.anonymous == Anonymous::None => Err(needs_token()),
+        Who::Token(grant) if caller.anonymous == Anonymous::None => grant.has(Scope::Read).map(|()| caller),
+        _ => Ok(caller),
     }
 }
 
@@ -198,11 +411,43 @@ impl FromRequestParts<State> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        match caller(parts, state)? {
-            Caller::Anonymous if state.access().anonymous == Anonymous::None => Err(needs_token()),
-            caller => Ok(Self(caller)),
-        }
+        caller(parts, state).and_then(reader).map(Self)
     }
+}
+
+/// Anybody, known or not: for doors that judge by what is in the request, such as a login.
+#[derive(Clone, Debug)]
+pub(crate) struct Anyone(pub(crate) Caller, pub(crate) Option<IpAddr>);
+
+impl FromRequestParts<State> for Anyone {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        Ok(Self(caller(parts, state)?, peer(parts)))
+    }
+}
+
+/// Whoever opens a WebSocket: as [`Reader`], but a page of another origin is refused, since what comes over it may
+/// change something, and the token may stand in the query, since a browser cannot send the header with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket(pub(crate) Caller);
+
+impl FromRequestParts<State> for Socket {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let query: TokenQuery = query::parse(&parts.uri)?;
+        let asks = Asks { changes: true, query_token: query.token.as_deref(), ..Asks::of(parts) };
+        Caller::of(parts, state, &asks).and_then(reader).map(Self)
+    }
+}
+
+/// The token of a WebSocket door.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TokenQuery {
+    /// The token, for browsers, which cannot send `Authorization` with a WebSocket.
+    token: Option<String>,
 }
 
 #[cfg(test)]

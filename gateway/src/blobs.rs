@@ -18,7 +18,7 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, auth::Owner, body, codes::HttpCode, mime, problem::Problem, query, routes::measured, schema};
+use crate::{State, auth::Writer, body, codes::HttpCode, mime, problem::Problem, query, routes::measured, schema};
 
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(measured(routes!(post_blob)))
@@ -46,7 +46,7 @@ struct ProfileQuery {
 /// Add a file.
 ///
 /// The raw body, or the first file of a multipart form, of any size. It is durable once answered; a body that breaks
-/// off leaves nothing.
+/// off leaves nothing. Needs scope `write`.
 #[utoipa::path(
     post, path = "/api/v1/blobs", tag = "blobs",
     params(ProfileQuery),
@@ -58,9 +58,10 @@ struct ProfileQuery {
 )]
 pub(crate) async fn post_blob(
     Shared(state): Shared<State>,
-    _: Owner,
+    Writer(caller): Writer,
     request: Request,
 ) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Blob>), Problem> {
+    caller.may_add()?;
     let options = match query::parse::<ProfileQuery>(request.uri())?.profile {
         None | Some(ProfileParam::UnixfsV1) => AddOptions::UnixfsV1,
         Some(ProfileParam::Legacy) => AddOptions::Legacy,

@@ -7,8 +7,9 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use rustdht_core::{Code, Refusal};
+use serde::de::DeserializeOwned;
 
-use crate::{codes::HttpCode, limits, problem::Problem};
+use crate::{codes::HttpCode, fields, limits, problem::Problem};
 
 pub(crate) fn too_large(limit: usize) -> Problem {
     Refusal::new(Code::TooLarge, format!("the body is larger than {limit} bytes")).into()
@@ -92,6 +93,26 @@ pub(crate) fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Er
 pub(crate) fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(header::CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// A small JSON body.
+///
+/// # Errors
+/// `unsupported_media_type`, `too_large`, `malformed` with line and column, and those of [`whole`].
+pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
+    check_json(headers)?;
+    let bytes = whole(body, limits::MAX_SMALL_BODY_BYTES).await?;
+    serde_json::from_slice(&bytes).map_err(|error| fields::not_json(&error))
+}
+
+/// # Errors
+/// `unsupported_media_type` for anything but JSON, or nothing said.
+pub(crate) fn check_json(headers: &HeaderMap) -> Result<(), Problem> {
+    match media_type(headers).as_str() {
+        "application/json" | CURL_DEFAULT => Ok(()),
+        "" if !headers.contains_key(header::CONTENT_TYPE) => Ok(()),
+        other => Err(unsupported(other, "application/json")),
+    }
 }
 
 /// What `curl -d` and `--data-binary` say when they are not told. A web page may send it without asking first, but then

@@ -32,18 +32,30 @@ codes! {
     Unauthenticated = "unauthenticated", 401;
     /// A web page of another origin asked for a change.
     ForbiddenOrigin = "forbidden_origin", 403;
+    /// The token is good, but not for this.
+    InsufficientScope = "insufficient_scope", 403;
+    /// The gateway makes no accounts for strangers, or the invite code is used up.
+    RegistrationClosed = "registration_closed", 403;
     /// Nothing is here under that name.
     NotFound = "not_found", 404;
     /// The resource exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405;
     /// The body came too slowly.
     BodyTimeout = "body_timeout", 408;
+    /// Something of that name is here already.
+    Conflict = "conflict", 409;
+    /// The field is of a kind that editors do not open.
+    NotADocument = "not_a_document", 409;
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed = "precondition_failed", 412;
     /// The body's type is not one that this resource takes.
     UnsupportedMediaType = "unsupported_media_type", 415;
     /// The range lies outside the file.
     RangeNotSatisfiable = "range_not_satisfiable", 416;
+    /// The node would not be what the schema of its type asks for.
+    SchemaViolation = "schema_violation", 422;
+    /// Too many attempts in a short time.
+    RateLimited = "rate_limited", 429;
     /// The contract has it, this version does not yet.
     NotImplemented = "not_implemented", 501;
     /// Too much is waiting; try again.

@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use rustdht_core::{CommitId, Refusal, ports};
-use rustdht_node::{Committed, OpResult, Outcome};
+use rustdht_core::{CommitId, Refusal, Soul, ports};
+use rustdht_node::{Committed, Op, OpResult, Outcome, Principal};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     State,
-    auth::Owner,
+    auth::{Caller, Reader, Writer},
     body, limits,
     problem::Problem,
     query::{self, WaitQuery},
@@ -32,7 +32,8 @@ pub(crate) fn router() -> OpenApiRouter<State> {
 
 /// Commit operations together.
 ///
-/// JSON operations, signed by this gateway, or one commit signed by the client (DAG-CBOR). All are taken or none.
+/// JSON operations, signed by this gateway for the caller, or one commit signed by the client (DAG-CBOR). All are taken
+/// or none. Needs scope `write`.
 #[utoipa::path(
     post, path = "/api/v1/commits", tag = "commits",
     params(WaitQuery),
@@ -46,18 +47,48 @@ pub(crate) fn router() -> OpenApiRouter<State> {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn post_commit(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn post_commit(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<Response, Problem> {
     let wait = query::parse::<WaitQuery>(request.uri())?.wait()?;
     let signed = is_signed(request.headers())?;
     let body = body::whole(request.into_body(), limits::MAX_JSON_BODY_BYTES).await?;
     let committed = if signed {
-        state.node().commit_signed(body, wait).await?
+        // Its author is who signed it; the token only opens the door, so it must be good for whatever is in there.
+        let by = caller.may_add()?;
+        state.node().commit_signed(body, wait, by).await?
     } else {
-        state.node().commit(ops::read(&body)?, wait).await?
+        let ops = ops::read(&body)?;
+        let by = authorised(&caller, &ops)?;
+        state.node().commit(by, ops, wait).await?
     };
+    Ok(answer(committed).into_response())
+}
+
+/// 200 or 202 with what became of a commit.
+pub(crate) fn answer(committed: Committed) -> (StatusCode, Json<schema::Committed>) {
     let acknowledged = committed.durability.is_acknowledged();
     let status = if acknowledged && !committed.is_deferred() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(print(committed))).into_response())
+    (status, Json(print(committed)))
+}
+
+/// The writer of all operations.
+///
+/// # Errors
+/// The problem of the first soul that the caller may not write.
+fn authorised(caller: &Caller, ops: &[Op]) -> Result<Principal, Problem> {
+    let mut by = Principal::Anonymous;
+    let mut checked: Option<&Soul> = None;
+    for (at, op) in ops.iter().enumerate() {
+        // Operations on one node mostly stand together.
+        if checked != Some(&op.soul) {
+            by = caller.may_write(&op.soul).map_err(|problem| problem.at(format!("ops.{at}.soul")))?;
+            checked = Some(&op.soul);
+        }
+    }
+    Ok(by)
 }
 
 fn is_signed(headers: &HeaderMap) -> Result<bool, Problem> {
@@ -103,6 +134,8 @@ impl From<ports::Durability> for schema::Durability {
 }
 
 /// Ask where a commit is durable.
+///
+/// Needs scope `read`.
 #[utoipa::path(
     get, path = "/api/v1/commits/{id}", tag = "commits",
     params(("id" = String, Path, description = "The commit, 64 hex digits in lower case")),
@@ -113,9 +146,10 @@ impl From<ports::Durability> for schema::Durability {
 )]
 pub(crate) async fn get_commit(
     Shared(state): Shared<State>,
-    _: Owner,
+    Reader(caller): Reader,
     uri: Uri,
 ) -> Result<([(HeaderName, HeaderValue); 1], Json<schema::CommitState>), Problem> {
+    caller.may_see()?;
     let id = uri.path().rsplit('/').next().unwrap_or_default();
     let commit: CommitId = id.parse().map_err(|refusal: Refusal| Problem::from(refusal).at("id"))?;
     let durability = state

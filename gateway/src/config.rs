@@ -3,7 +3,10 @@
 use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
+
+use rustdht_core::{Clock, Entropy};
 
 /// The owner's token. Only its hash is kept, and two hashes compare in constant time.
 #[derive(Clone)]
@@ -39,6 +42,33 @@ pub enum Anonymous {
     None,
 }
 
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Whoever runs the gateway.
+    #[default]
+    Closed,
+    /// Also who has an invite code: a token of scope `register`, good for one account.
+    Invite,
+    /// Anybody.
+    Open,
+}
+
+/// The clock and the randomness of the process.
+#[derive(Clone)]
+pub struct System {
+    /// For the expiry of tokens and for rate limits.
+    pub clock: Arc<dyn Clock>,
+    /// For token ids and keys.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("System")
+    }
+}
+
 /// The HTTP side of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -48,6 +78,8 @@ pub struct Config {
     pub owner_token: Option<Secret>,
     /// What a caller without a token may do.
     pub anonymous: Anonymous,
+    /// Who may make an account.
+    pub registration: Registration,
     /// The URL under which others reach this gateway. Setting it ends the owner's rights of loopback callers without
     /// a token, since a proxy in front makes everybody one.
     pub public_url: Option<String>,
@@ -59,6 +91,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8480)),
             owner_token: None,
             anonymous: Anonymous::Read,
+            registration: Registration::Closed,
             public_url: None,
         }
     }

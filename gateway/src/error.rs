@@ -6,4 +6,7 @@ pub enum Error {
     /// `public_url` is no absolute http or https URL.
     #[error("public_url '{0}' is not an absolute http or https URL, such as https://node.example")]
     PublicUrl(String),
+    /// The seed of the tokens' root key makes no key.
+    #[error("the root key of the tokens cannot be used")]
+    TokenRoot,
 }

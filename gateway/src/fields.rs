@@ -113,7 +113,7 @@ mod tests {
             [
                 ("b", &Wanted::Value(Value::Int(5))),
                 ("a", &Wanted::Value(Value::Float(5.0))),
-                ("c", &Wanted::Set(vec![Value::Int(1)])),
+                ("c", &Wanted::set([Value::Int(1)])),
                 ("d", &Wanted::Value(Value::Null)),
             ]
         );

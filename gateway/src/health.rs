@@ -12,7 +12,7 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, auth::Owner, problem::Problem, routes::measured, schema};
+use crate::{State, auth::Admin, problem::Problem, routes::measured, schema};
 
 const NO_STORE: [(HeaderName, HeaderValue); 1] = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
@@ -87,7 +87,7 @@ pub(crate) async fn get_ready(Shared(state): Shared<State>) -> Result<Answer, Pr
 
 /// Read the metrics.
 ///
-/// In the text format of Prometheus, for the owner and for scrapers on this machine.
+/// In the text format of Prometheus. Needs scope `admin`.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation",
     responses(
@@ -97,7 +97,7 @@ pub(crate) async fn get_ready(Shared(state): Shared<State>) -> Result<Answer, Pr
 )]
 pub(crate) async fn get_metrics(
     Shared(state): Shared<State>,
-    _: Owner,
+    _: Admin,
 ) -> Result<([(HeaderName, HeaderValue); 2], String), Problem> {
     let handle = state.prometheus().ok_or_else(|| Problem::not_found("no metrics are recorded here"))?;
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, auth::Owner, body, codes::HttpCode, problem::Problem, query, routes::measured, schema};
+use crate::{State, auth::Writer, body, codes::HttpCode, problem::Problem, query, routes::measured, schema};
 
 /// Answer lines that wait for the client to read them; then the import waits.
 const ANSWER_LINES: usize = 64;
@@ -41,7 +41,7 @@ struct FromQuery {
 ///
 /// One `{"soul":...,"data":{...}}` per line. Sets are added to, other fields are set. The answer is a stream of lines
 /// too: progress (every line up to that one is durable), errors of single lines, and `done` at the end of a whole
-/// import; an answer without `done` was cut short and is resumed with `?from=`.
+/// import; an answer without `done` was cut short and is resumed with `?from=`. Needs scope `write`.
 #[utoipa::path(
     post, path = "/api/v1/import", tag = "bulk",
     params(FromQuery),
@@ -51,7 +51,11 @@ struct FromQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn post_import(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn post_import(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<Response, Problem> {
     check_type(request.headers())?;
     let from = query::parse::<FromQuery>(request.uri())?.from.unwrap_or(1);
     let permit = state
@@ -64,7 +68,7 @@ pub(crate) async fn post_import(Shared(state): Shared<State>, _: Owner, request:
     let first = pieces.next().await;
     let body = stream::iter(first).chain(pieces);
     let (answers, lines) = mpsc::channel(ANSWER_LINES);
-    let driver = driver::run(state, body, from, answers).map(|()| drop(permit));
+    let driver = driver::run(state, caller, body, from, answers).map(|()| drop(permit));
     let mut response = Response::new(Body::from_stream(with_driver(lines, driver)));
     response.headers_mut().insert(header::CONTENT_TYPE, NDJSON);
     // nginx would collect the whole answer.

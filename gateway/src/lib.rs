@@ -10,29 +10,35 @@
 //! ```
 //!
 //! ```no_run
-//! # async fn start(node: rustdht_node::Node) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn start(node: rustdht_node::Node, system: rustdht_gateway::System) -> Result<(), Box<dyn std::error::Error>> {
 //! use rustdht_gateway::{Config, Readiness, State, router, serve};
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8480").await?;
 //! let config = Config { listen: listener.local_addr()?, ..Config::default() };
 //! let stopping = tokio_util::sync::CancellationToken::new();
-//! let state = State::new(node, config, Readiness::default(), None, stopping.clone())?;
+//! let state = State::new(node, config, system, Readiness::default(), None, stopping.clone())?;
 //! serve(listener, router(state), stopping).await;
 //! # Ok(()) }
 //! ```
 
 #![forbid(unsafe_code)]
 
+mod accounts;
+mod admin;
+mod attempts;
 mod auth;
 mod blobs;
 mod body;
+mod certificates;
 mod codes;
 mod commits;
 mod config;
+mod content;
 mod error;
 mod etag;
 mod export;
 mod fields;
 mod health;
+mod history;
 mod import;
 mod ipfs;
 pub mod limits;
@@ -42,24 +48,30 @@ mod openapi;
 mod pages;
 mod problem;
 mod query;
+mod recipients;
 mod rfc3339;
 mod routes;
 pub mod schema;
+mod schemas;
 mod server;
 mod shared;
 mod status;
 mod telemetry;
+mod tokens;
 mod watch;
+mod yjs;
 
 #[cfg(test)]
 mod tests;
 
 pub use codes::HttpCode;
-pub use config::{Anonymous, Config, Secret};
+pub use config::{Anonymous, Config, Registration, Secret, System};
 pub use error::Error;
 pub use health::Readiness;
 pub use openapi::{openapi, openapi_json};
+pub use rfc3339::from_ms as rfc3339;
 pub use routes::router;
 pub use server::serve;
 pub use shared::{State, check_public_url};
 pub use telemetry::{NAMES as METRICS, describe as describe_metrics};
+pub use tokens::{Narrowing, narrow};

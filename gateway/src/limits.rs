@@ -12,6 +12,8 @@ pub const MAX_CONNECTIONS_PER_ADDRESS: u32 = 256;
 pub const MAX_HEAD_BYTES: usize = 128 * 1024;
 /// A JSON body of a node or commit, and a signed commit.
 pub const MAX_JSON_BODY_BYTES: usize = 1024 * 1024;
+/// A JSON body about accounts, tokens, certificates, recipients, peers; a schema has the bound of the node.
+pub const MAX_SMALL_BODY_BYTES: usize = 128 * 1024;
 /// What is read on and thrown away of a body that is too large: most clients look for an answer only when they have sent
 /// the whole body, and take a closed connection for a fault of the network.
 pub const MAX_DISCARDED_BYTES: usize = 16 * 1024 * 1024;
@@ -25,12 +27,32 @@ pub const MAX_BATCHES_IN_FLIGHT: usize = 4;
 pub const BATCH_NODES: usize = 256;
 /// Bytes of lines after which a batch goes, however few nodes it holds.
 pub const BATCH_BYTES: usize = 256 * 1024;
+/// Editors of documents at once. Their sockets count beside [`MAX_CONNECTIONS`], since a connection is let go when it is upgraded.
+pub const MAX_EDITORS: usize = 192;
 /// Live watches at once.
 pub const MAX_WATCHERS: usize = 256;
 /// Blob uploads at once.
 pub const MAX_UPLOADS: usize = 64;
 /// Operations in one commit (the commit format's bound).
 pub const MAX_OPERATIONS: usize = 1024;
+/// Items of one page of a list.
+pub const MAX_PAGE: usize = 1000;
+/// Items of one page unless `?limit=` says otherwise.
+pub const DEFAULT_PAGE: usize = 100;
+/// Prefixes of one token: each is looked at with every soul.
+pub const MAX_TOKEN_PREFIXES: usize = 32;
+/// How long a login lasts.
+pub const SESSION: Duration = Duration::from_secs(12 * 3600);
+/// How long a token lasts unless it is said.
+pub const DEFAULT_TOKEN: Duration = Duration::from_secs(90 * 24 * 3600);
+/// The longest life of a token or certificate: ten years.
+pub const MAX_LIFETIME: Duration = Duration::from_secs(3653 * 24 * 3600);
+/// How long a certificate lasts unless it is said.
+pub const DEFAULT_CERTIFICATE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Bytes of a password: fewer can be guessed, more only cost time.
+pub const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 10..=1024;
+/// Bytes of the note of a token.
+pub const MAX_NOTE_BYTES: usize = 256;
 /// Segments of one path, as the node follows them.
 pub const MAX_PATH_SEGMENTS: usize = 32;
 /// An entry of `If-Match` or `If-None-Match` beyond this many is refused.
@@ -53,6 +75,11 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// How long requests under way may take once the gateway stops.
 pub const DRAIN: Duration = Duration::from_secs(3);
+/// `now_ms` and then some, in milliseconds since the epoch.
+pub(crate) fn after(now_ms: u64, time: Duration) -> u64 {
+    now_ms.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// Bytes looked at to tell the type of a file.
 pub const SNIFF_BYTES: usize = 512;
 /// How long a range that does not begin at 0 waits for the first bytes of the file, which only tell its type.

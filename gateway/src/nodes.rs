@@ -1,6 +1,6 @@
 //! Nodes: read, write, delete, follow paths.
 
-mod answer;
+pub(crate) mod answer;
 mod path;
 mod read;
 mod target;

@@ -13,7 +13,8 @@ pub(crate) fn frame() -> OpenApi {
     info.description = Some(
         "A mutable graph that many gateways share, and blobs as CIDs. Errors are `application/problem+json` (RFC 9457) \
          with a stable `code`; `/errors/{code}` explains each. Without a token a direct request on loopback acts as the \
-         owner; any other caller may read public nodes and files."
+         owner; any other caller may read public nodes and files. Tokens are biscuits with scopes: `read`, `write` \
+         (includes `read`), `admin` (includes all)."
             .to_owned(),
     );
     info.license = Some(License::new(env!("CARGO_PKG_LICENSE")));
@@ -21,12 +22,12 @@ pub(crate) fn frame() -> OpenApi {
     let components = ComponentsBuilder::new()
         .response(name, problem)
         .schema_from::<schema::Problem>()
-        .security_scheme("owner", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)))
+        .security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)))
         .build();
     OpenApiBuilder::new()
         .info(info)
         .components(Some(components))
-        .security(Some([SecurityRequirement::default(), SecurityRequirement::new("owner", [""; 0])]))
+        .security(Some([SecurityRequirement::default(), SecurityRequirement::new("token", [""; 0])]))
         .build()
 }
 

@@ -30,8 +30,8 @@ error_pages! {
     "malformed" "not_authorised" "certificate_missing" "certificate_expired" "certificate_revoked" "local_space"
     "too_large" "too_many_operations" "wrong_network" "bad_key" "bad_signature" "bad_root" "bad_soul" "bad_field"
     "bad_kind" "bad_slot" "bad_value" "out_of_range" "duplicate_operation" "too_early" "stale" "immutable"
-    "body_incomplete" "unauthenticated" "forbidden_origin" "not_found" "method_not_allowed" "body_timeout"
-    "precondition_failed" "unsupported_media_type" "range_not_satisfiable" "not_implemented" "overloaded" "unavailable"
+    "body_incomplete" "unauthenticated" "forbidden_origin" "insufficient_scope" "registration_closed" "not_found" "method_not_allowed" "body_timeout"
+    "conflict" "not_a_document" "schema_violation" "rate_limited" "precondition_failed" "unsupported_media_type" "range_not_satisfiable" "not_implemented" "overloaded" "unavailable"
     "timed_out"
 }
 

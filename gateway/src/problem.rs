@@ -10,6 +10,7 @@ use rustdht_core::{
     Code, Refusal,
     ports::{BlobError, ReplicationError, StoreError},
 };
+use rustdht_node::AccountFault;
 use serde::Serialize;
 
 use crate::codes::HttpCode;
@@ -140,11 +141,38 @@ impl From<rustdht_node::Error> for Problem {
                     _ => problem,
                 }
             }
+            Error::NotADocument(kind) => {
+                Self::new(HttpCode::NotADocument, format!("the field is a {kind}; editors open text, list and map"))
+                    .at("field")
+            }
             Error::Overloaded => Self::new(HttpCode::Overloaded, "too many requests are waiting"),
             Error::Store(error) => error.into(),
             Error::Network(error) => error.into(),
             Error::Stopping => Self::unavailable("the node is stopping"),
+            Error::Account(fault) => fault.into(),
+            Error::Schema(violation) => {
+                let detail = format!("the schema of type '{}' refuses it: {}", violation.kind, violation.detail);
+                Self::new(HttpCode::SchemaViolation, detail).at(violation.field)
+            }
+            Error::SealKey(detail) => {
+                tracing::error!(detail, "the seal key does not open a secret");
+                Self::unavailable("a secret of this gateway cannot be opened; the log of the node says why")
+            }
         }
+    }
+}
+
+impl From<AccountFault> for Problem {
+    fn from(fault: AccountFault) -> Self {
+        let (code, field) = match fault {
+            AccountFault::NameTaken => (HttpCode::Conflict, "name"),
+            AccountFault::Unknown => (HttpCode::NotFound, "name"),
+            AccountFault::WrongPassword | AccountFault::Disabled => (HttpCode::Unauthenticated, ""),
+            AccountFault::TooMany | AccountFault::TooManyTokens | AccountFault::TooManyKeys => {
+                (HttpCode::Overloaded, "")
+            }
+        };
+        Self::new(code, fault.to_string()).at(field)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::{extract::Query, http::Uri};
+use percent_encoding::percent_decode_str;
 use rustdht_core::{Code, Refusal, json::Ints};
 use rustdht_node::{At, RenderOptions};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -61,7 +62,7 @@ impl RenderQuery {
             Some(IntsParam::String) => Ints::Strings,
             Some(IntsParam::Number) | None => Ints::Numbers,
         };
-        RenderOptions { ints, meta: self.meta }
+        RenderOptions { ints, meta: self.meta, ..RenderOptions::default() }
     }
 }
 
@@ -82,6 +83,42 @@ impl AtQuery {
             Some(AtParam::Network) => At::Network,
         }
     }
+}
+
+/// A page of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// `next` of the page before.
+    pub(crate) cursor: Option<String>,
+    /// At most so many; absent 100, at most 1,000.
+    limit: Option<usize>,
+}
+
+impl PageQuery {
+    /// # Errors
+    /// `out_of_range` for none, or more than [`limits::MAX_PAGE`].
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        match self.limit {
+            None => Ok(limits::DEFAULT_PAGE),
+            Some(limit @ 1..=limits::MAX_PAGE) => Ok(limit),
+            Some(_) => {
+                let detail = format!("limit is 1 to {}", limits::MAX_PAGE);
+                Err(Problem::from(Refusal::new(Code::OutOfRange, detail)).at("limit"))
+            }
+        }
+    }
+}
+
+/// Segment number `at` of the path behind `prefix`, decoded; `field` is blamed.
+///
+/// # Errors
+/// `malformed` when it is not UTF-8.
+pub(crate) fn segment(uri: &Uri, prefix: &str, at: usize, field: &'static str) -> Result<String, Problem> {
+    let rest = uri.path().strip_prefix(prefix).unwrap_or_default();
+    let text = percent_decode_str(rest.split('/').nth(at).unwrap_or_default()).decode_utf8();
+    text.map(Into::into)
+        .map_err(|_| Problem::malformed("the path is not UTF-8 once its percent signs are decoded").at(field))
 }
 
 /// How long a write waits.
@@ -143,7 +180,7 @@ mod tests {
     fn queries() {
         let uri = |text: &str| format!("/x?{text}").parse::<Uri>().unwrap();
         let query: RenderQuery = parse(&uri("meta=true&ints=string&other=1")).unwrap();
-        assert_eq!(query.options(), RenderOptions { ints: Ints::Strings, meta: true });
+        assert_eq!(query.options(), RenderOptions { ints: Ints::Strings, meta: true, ..RenderOptions::default() });
         assert_eq!(parse::<AtQuery>(&uri("at=network")).unwrap().at(), At::Network);
         assert_eq!(parse::<AtQuery>(&uri("")).unwrap().at(), At::Auto);
         assert_eq!(parse::<AtQuery>(&uri("at=moon")).unwrap_err().code(), "malformed");

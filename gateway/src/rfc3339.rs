@@ -2,7 +2,8 @@
 
 /// `2026-11-22T21:17:25.123Z` for milliseconds since the Unix epoch. Proleptic Gregorian; the days-to-date steps are
 /// those of "chrono-compatible low-level date algorithms" (Hinnant), restricted to days after the epoch.
-pub(crate) fn from_ms(ms: u64) -> String {
+#[must_use]
+pub fn from_ms(ms: u64) -> String {
     let (days, rest_ms) = (ms / 86_400_000, ms % 86_400_000);
     let shifted = days + 719_468;
     let era = shifted / 146_097;

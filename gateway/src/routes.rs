@@ -8,8 +8,8 @@ use axum::{
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 
 use crate::{
-    State, blobs, codes::HttpCode, commits, export, health, import, ipfs, nodes, openapi, pages, problem::Problem,
-    status, telemetry::Measure, watch,
+    State, accounts, admin, blobs, certificates, codes::HttpCode, commits, content, export, health, history, import,
+    ipfs, nodes, openapi, pages, problem::Problem, recipients, schemas, status, telemetry::Measure, tokens, watch, yjs,
 };
 
 /// Counts and times the requests of one resource under its path.
@@ -25,8 +25,17 @@ pub(crate) fn documented() -> OpenApiRouter<State> {
         .merge(import::router())
         .merge(export::router())
         .merge(watch::router())
+        .merge(yjs::router())
         .merge(blobs::router())
         .merge(ipfs::router())
+        .merge(content::router())
+        .merge(history::router())
+        .merge(accounts::router())
+        .merge(tokens::router())
+        .merge(certificates::router())
+        .merge(recipients::router())
+        .merge(schemas::router())
+        .merge(admin::router())
         .merge(status::router())
         .merge(health::router())
 }

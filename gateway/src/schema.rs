@@ -1,9 +1,17 @@
 //! The shapes of the JSON answers, for the OpenAPI document and for clients in Rust.
 
+mod accounts;
+mod authority;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{ToResponse, ToSchema};
+
+pub use self::{
+    accounts::{Account, Accounts, NewToken, Token, Tokens},
+    authority::{Certificate, Certificates, History, Recipient, Recipients, TypeSchema, TypeSchemas},
+};
 
 /// An error: problem details of RFC 9457.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -31,8 +39,9 @@ pub struct Problem {
 #[expect(dead_code, reason = "names the response in the document")]
 pub(crate) struct ProblemAnswer(Problem);
 
-/// Fields by key: scalars, links `{"#":soul}`, blobs `{"/":cid}`, bytes `{"/":{"bytes":base64}}`, sets
-/// `{"@set":[...]}`. In a request null deletes the field.
+/// Fields by key: scalars, links `{"#":soul}`, blobs `{"/":cid}`, bytes `{"/":{"bytes":base64}}`, and wrapped values:
+/// `{"@set":[...]}`, `{"@counter":"12"}`, `{"@flag":true}`, `{"@max":n}`, `{"@min":n}`, `{"@text":"..."}`,
+/// `{"@list":[...]}`, `{"@map":{...}}`. In a request null deletes the field, and a wrapped value is the wanted view.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Fields(pub BTreeMap<String, serde_json::Value>);
@@ -93,7 +102,7 @@ pub struct Commit {
 /// One operation.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Operation {
-    /// `set`, `delete`, `add` or `remove`.
+    /// `set`, `delete`, `add`, `remove`, `increment`, `enable`, `disable`, `insert` or `splice`.
     #[schema(example = "set")]
     pub op: String,
     /// The node.
@@ -102,12 +111,26 @@ pub struct Operation {
     /// The field.
     #[schema(example = "name")]
     pub field: String,
-    /// For `set` anything PATCH takes; for `add` and `remove` an element of a set.
+    /// For `set` anything PATCH takes, with `kind` map the value of the key; for `add` and `remove` an element of a set;
+    /// for `increment` an integer or its decimal text; for `insert` a text or one element of a list; for `splice` a text
+    /// or an array of elements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<serde_json::Value>,
     /// For `delete`: the values are forgotten everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erase: Option<bool>,
+    /// For `insert` and `splice` `text` or `list`; for `set` and `remove` of a key `map`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// For `insert` and `splice`: where, in UTF-16 code units of the text or elements of the list that this gateway holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// For `splice`: how much goes, in the same units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<u64>,
+    /// For `set` and `remove` with `kind` map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// What became of a commit.
@@ -296,6 +319,8 @@ pub struct Graph {
     pub database_bytes: u64,
     /// Commits that wait for their stamp.
     pub deferred: u64,
+    /// Whether this gateway endorses what is written here, so that others take it: in mode `members` once it is certified.
+    pub may_endorse: bool,
     /// The greatest stamp admitted, a decimal u64.
     pub clock: String,
     /// The last number of the change feed.

@@ -26,6 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+pub(crate) use self::places::network;
 use self::places::{Place, Places};
 use crate::limits;
 
@@ -147,7 +148,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: A
         async move { router.call(request).await }
     });
     let mut connection = pin!(
-        http1::Builder::new().max_buf_size(limits::MAX_HEAD_BYTES).serve_connection(TokioIo::new(stream), service)
+        http1::Builder::new()
+            .max_buf_size(limits::MAX_HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     let mut stopped = pin!(stop.woken.notified());
     stopped.as_mut().enable();

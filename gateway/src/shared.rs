@@ -4,11 +4,19 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::Uri;
 use metrics_exporter_prometheus::PrometheusHandle;
-use rustdht_node::Node;
-use tokio::sync::Semaphore;
+use rustdht_node::{Node, Principal, TokenId};
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, Error, Readiness, auth::Access, limits};
+use crate::{
+    Config, Error, Readiness, Registration, System,
+    attempts::Attempts,
+    auth::{Access, Caller},
+    codes::HttpCode,
+    limits,
+    problem::Problem,
+    tokens::{Grant, Holder, Tokens},
+};
 
 /// What every handler shares. A clone is a reference.
 #[derive(Clone)]
@@ -17,11 +25,18 @@ pub struct State(Arc<Inner>);
 struct Inner {
     node: Node,
     access: Access,
+    tokens: Tokens,
+    registration: Registration,
+    system: System,
+    logins: Attempts,
+    registering: Mutex<()>,
+    checking: Arc<Semaphore>,
     listen: SocketAddr,
     readiness: Readiness,
     prometheus: Option<PrometheusHandle>,
     stopping: CancellationToken,
     watchers: Arc<Semaphore>,
+    editors: Arc<Semaphore>,
     imports: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
 }
@@ -36,10 +51,12 @@ impl State {
     /// The state of one gateway. `stopping` ends live streams and imports; give `serve` the same one.
     ///
     /// # Errors
-    /// [`Error::PublicUrl`] when `public_url` is no absolute http or https URL.
+    /// [`Error::PublicUrl`] when `public_url` is no absolute http or https URL; [`Error::TokenRoot`] when the node's
+    /// seed for tokens makes no key.
     pub fn new(
         node: Node,
         config: Config,
+        system: System,
         readiness: Readiness,
         prometheus: Option<PrometheusHandle>,
         stopping: CancellationToken,
@@ -47,13 +64,20 @@ impl State {
         let public_origin = config.public_url.as_deref().map(origin_of).transpose()?;
         let access = Access { token: config.owner_token, anonymous: config.anonymous, public_origin };
         Ok(Self(Arc::new(Inner {
+            tokens: Tokens::new(&node.token_root())?,
             node,
             access,
+            registration: config.registration,
+            system,
+            logins: Attempts::default(),
+            registering: Mutex::default(),
+            checking: Arc::new(Semaphore::new(1)),
             listen: config.listen,
             readiness,
             prometheus,
             stopping,
             watchers: Arc::new(Semaphore::new(limits::MAX_WATCHERS)),
+            editors: Arc::new(Semaphore::new(limits::MAX_EDITORS)),
             imports: Arc::new(Semaphore::new(limits::MAX_IMPORTS)),
             uploads: Arc::new(Semaphore::new(limits::MAX_UPLOADS)),
         })))
@@ -65,6 +89,91 @@ impl State {
 
     pub(crate) fn access(&self) -> &Access {
         &self.0.access
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    pub(crate) fn registration(&self) -> Registration {
+        self.0.registration
+    }
+
+    /// Milliseconds since the epoch.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.0.system.clock.now_ms()
+    }
+
+    /// Fresh randomness.
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.system.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// The id of a new token.
+    pub(crate) fn token_id(&self) -> TokenId {
+        TokenId(self.random())
+    }
+
+    /// Attempts to log in and to make accounts.
+    pub(crate) fn logins(&self) -> &Attempts {
+        &self.0.logins
+    }
+
+    /// Held while an invite code turns into an account, so that two of a kind cannot both.
+    pub(crate) fn registering(&self) -> &Mutex<()> {
+        &self.0.registering
+    }
+
+    /// One check of the graph runs at a time.
+    pub(crate) fn checking(&self) -> &Arc<Semaphore> {
+        &self.0.checking
+    }
+
+    /// What a token grants now: this gateway made it, its time is not over, it is not revoked, and its account is
+    /// neither gone nor disabled.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(crate) fn standing(&self, text: &str, now_ms: u64) -> Result<Arc<Grant>, Problem> {
+        let grant = self.0.tokens.read(text)?;
+        self.stands(&grant, now_ms)?;
+        Ok(grant)
+    }
+
+    /// Whether a token that was read still grants what it says.
+    ///
+    /// # Errors
+    /// `unauthenticated`.
+    pub(crate) fn stands(&self, grant: &Grant, now_ms: u64) -> Result<(), Problem> {
+        let ended = |detail: &'static str| Err(Problem::new(HttpCode::Unauthenticated, detail));
+        if grant.expires_ms <= now_ms {
+            return ended("the token's time is over");
+        }
+        if self.0.node.is_token_revoked(&grant.id) {
+            return ended("the token is revoked");
+        }
+        if let Holder::Account { key, .. } = &grant.holder
+            && self.0.node.account_by_key(key).is_none_or(|account| account.disabled_ms.is_some())
+        {
+            return ended("the token's account is disabled");
+        }
+        Ok(())
+    }
+
+    /// Key and name of who asks, for what others see of him; `None`: nobody in particular.
+    pub(crate) fn user_tag(&self, caller: &Caller) -> Option<(String, String)> {
+        match caller.principal() {
+            Principal::Owner | Principal::Internal => {
+                Some((self.0.node.identity().gateway.to_string(), "owner".to_owned()))
+            }
+            Principal::Account(key) => {
+                let name = self.0.node.account_by_key(&key).map(|account| account.name)?;
+                Some((key.to_string(), name))
+            }
+            Principal::Anonymous => None,
+        }
     }
 
     pub(crate) fn listen(&self) -> SocketAddr {
@@ -81,6 +190,10 @@ impl State {
 
     pub(crate) fn stopping(&self) -> &CancellationToken {
         &self.0.stopping
+    }
+
+    pub(crate) fn editors(&self) -> &Arc<Semaphore> {
+        &self.0.editors
     }
 
     pub(crate) fn watchers(&self) -> &Arc<Semaphore> {

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Request, State as Shared},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use rustdht_core::ports::{NetworkStatus, PeerStatus};
 use rustdht_node::{GraphStatus, Identity};
@@ -11,8 +11,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     State,
-    auth::{Caller, Owner, Reader},
-    body, fields, limits,
+    auth::{Admin, Reader},
+    body,
     problem::Problem,
     rfc3339,
     routes::measured,
@@ -32,7 +32,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
 
 /// Read the state of this gateway.
 ///
-/// Anonymous callers see the network, so that a client can sign, and the version.
+/// Without scope `admin` a caller sees the network, so that a client can sign, and the version.
 #[utoipa::path(
     get, path = "/api/v1/status", tag = "operation",
     responses(
@@ -42,7 +42,7 @@ pub(crate) fn router() -> OpenApiRouter<State> {
 )]
 pub(crate) async fn get_status(Shared(state): Shared<State>, Reader(caller): Reader) -> Answer<schema::Status> {
     let identity = state.node().identity();
-    let detail = if caller == Caller::Owner { Some(detail(&state, identity).await?) } else { None };
+    let detail = if caller.may_administer().is_ok() { Some(detail(&state, identity).await?) } else { None };
     let network = schema::Network {
         id: identity.net.to_string(),
         name: identity.name.clone(),
@@ -78,6 +78,7 @@ impl From<GraphStatus> for schema::Graph {
             commits: graph.commits,
             database_bytes: graph.database_bytes,
             deferred: graph.deferred,
+            may_endorse: graph.may_endorse,
             clock: graph.clock.to_string(),
             feed: graph.feed,
         }
@@ -98,6 +99,8 @@ impl From<NetworkStatus> for schema::Swarm {
 }
 
 /// List the peers known.
+///
+/// Needs scope `admin`.
 #[utoipa::path(
     get, path = "/api/v1/peers", tag = "operation",
     responses(
@@ -105,7 +108,7 @@ impl From<NetworkStatus> for schema::Swarm {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_peers(Shared(state): Shared<State>, _: Owner) -> Answer<schema::Peers> {
+pub(crate) async fn get_peers(Shared(state): Shared<State>, _: Admin) -> Answer<schema::Peers> {
     let peers = state.node().peers().await?.into_iter().map(Into::into).collect();
     Ok((NO_STORE, Json(schema::Peers { peers })))
 }
@@ -126,7 +129,7 @@ impl From<PeerStatus> for schema::Peer {
 
 /// Dial a peer.
 ///
-/// The address is remembered and dialled again after a restart.
+/// The address is remembered and dialled again after a restart. Needs scope `admin`.
 #[utoipa::path(
     post, path = "/api/v1/peers", tag = "operation",
     request_body = schema::PeerAddress,
@@ -137,27 +140,19 @@ impl From<PeerStatus> for schema::Peer {
 )]
 pub(crate) async fn post_peer(
     Shared(state): Shared<State>,
-    _: Owner,
+    _: Admin,
     request: Request,
 ) -> Result<(StatusCode, Json<schema::PeerAddress>), Problem> {
-    check_type(request.headers())?;
-    let bytes = body::whole(request.into_body(), limits::MAX_JSON_BODY_BYTES).await?;
-    let peer: schema::PeerAddress = serde_json::from_slice(&bytes).map_err(|error| fields::not_json(&error))?;
+    let (parts, body) = request.into_parts();
+    let peer: schema::PeerAddress = body::json(&parts.headers, body).await?;
     state.node().dial(&peer.address).await.map_err(|error| Problem::from(error).at("address"))?;
     Ok((StatusCode::ACCEPTED, Json(peer)))
 }
 
-fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    match body::media_type(headers).as_str() {
-        "application/json" => Ok(()),
-        "" if !headers.contains_key(header::CONTENT_TYPE) => Ok(()),
-        other => Err(body::unsupported(other, "application/json")),
-    }
-}
-
 /// Make an invite.
 ///
-/// Whoever has it can join the network: it holds the network's secret and the addresses of this gateway.
+/// Whoever has it can join the network: it holds the network's secret and the addresses of this gateway. Needs scope
+/// `admin`.
 #[utoipa::path(
     get, path = "/api/v1/invite", tag = "operation",
     responses(
@@ -165,7 +160,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_invite(Shared(state): Shared<State>, _: Owner) -> Answer<schema::Invite> {
+pub(crate) async fn get_invite(Shared(state): Shared<State>, _: Admin) -> Answer<schema::Invite> {
     let invite = state.node().invite().await?;
     Ok((NO_STORE, Json(schema::Invite { invite })))
 }

@@ -1,12 +1,17 @@
 //! The whole router over a real node, whose ports are fakes.
 
+mod accounts;
+mod authority;
 mod bulk;
 mod commits;
 mod doors;
 mod files;
+mod kinds;
 mod live;
 mod nodes;
 mod sockets;
+mod tokens;
+mod yjs;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -19,13 +24,14 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use rustdht_node::{Config as NodeConfig, Founding, Node, Ports};
+use rustdht_core::{Mode, Soul};
+use rustdht_node::{At, Config as NodeConfig, Founding, Node, Ports, RenderOptions};
 use rustdht_testkit::{ManualClock, MemoryBlobs, MemoryStore, Recorder, SeededEntropy};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{Anonymous, Config, Readiness, Secret, State, router};
+use crate::{Anonymous, Config, Readiness, Registration, Secret, State, System, router};
 
 const NOW_MS: u64 = 1_795_000_000_000;
 const TOKEN: &str = "a token that is long enough";
@@ -33,6 +39,7 @@ const TOKEN: &str = "a token that is long enough";
 struct App {
     router: Router,
     node: Node,
+    clock: Arc<ManualClock>,
     readiness: Readiness,
     stopping: CancellationToken,
 }
@@ -79,20 +86,28 @@ impl App {
     }
 
     async fn with(config: Config) -> Self {
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let entropy = Arc::new(SeededEntropy::new(1));
         let ports = Ports {
             store: Arc::new(MemoryStore::default()),
             blobs: Arc::new(MemoryBlobs::default()),
-            clock: Arc::new(ManualClock::new(NOW_MS)),
-            entropy: Arc::new(SeededEntropy::new(1)),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
         };
-        let founding = Founding::Found { name: "test".into() };
-        let (node, tasks) = Node::start(ports, NodeConfig::new(founding, [0; 32])).await.unwrap();
+        let founding = Founding::Found { name: "test".into(), mode: Mode::Members };
+        let (node, tasks) = Node::start(ports, NodeConfig::new(founding, [0; 32], [9; 32].into())).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends with the test")]
         drop(tokio::spawn(tasks.run()));
         node.bind(Arc::new(Recorder::default()));
+        let system = System { clock: clock.clone(), entropy };
+        // The founder enters itself among the members; tests begin after that.
+        let community = Soul::of_key(node.identity().community);
+        while node.get(&community, At::Local, RenderOptions::default()).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
         let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
-        let state = State::new(node.clone(), config, readiness.clone(), None, stopping.clone()).unwrap();
-        Self { router: router(state), node, readiness, stopping }
+        let state = State::new(node.clone(), config, system, readiness.clone(), None, stopping.clone()).unwrap();
+        Self { router: router(state), node, clock, readiness, stopping }
     }
 
     /// Sends a request as a direct caller on loopback, who is the owner.
@@ -137,6 +152,43 @@ impl App {
         }
         request.extensions_mut().insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Sends JSON as somebody elsewhere who holds a token; an empty one is left out, as is an empty body.
+    async fn with_token(&self, token: &str, method: Method, path: &str, json: &str) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![(header::HOST, "node.example")];
+        if !token.is_empty() {
+            headers.push((header::AUTHORIZATION, bearer.as_str()));
+        }
+        if !json.is_empty() {
+            headers.push(JSON[0].clone());
+        }
+        self.send_from("203.0.113.9:5000", method, path, &headers, json.to_owned()).await
+    }
+
+    /// Sends JSON as the owner and expects `status`.
+    #[track_caller]
+    fn owner(&self, method: Method, path: &str, json: &Value, status: u16) -> impl Future<Output = Value> {
+        let (path, json) = (path.to_owned(), json.to_string());
+        async move {
+            let answer = self.send(method, &path, &JSON, json).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+            if answer.body.is_empty() { Value::Null } else { answer.json() }
+        }
+    }
+
+    /// Makes an account; its key.
+    async fn account(&self, name: &str) -> String {
+        let made = self.owner(Method::POST, "/api/v1/accounts", &json!({ "name": name }), 201).await;
+        made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a token of an account; its text.
+    async fn token(&self, user: &str, scopes: &[&str], prefixes: &[&str]) -> String {
+        let body = json!({ "user": user, "scopes": scopes, "prefixes": prefixes });
+        let made = self.owner(Method::POST, "/api/v1/tokens", &body, 201).await;
+        made["token"].as_str().unwrap().to_owned()
     }
 
     async fn get(&self, path: &str) -> Answer {

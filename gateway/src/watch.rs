@@ -12,13 +12,21 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 use rustdht_core::json;
-use rustdht_node::{WatchEvent, WatchFilter};
+use rustdht_node::{Principal, WatchEvent, WatchFilter};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    State, auth::Owner, codes::HttpCode, limits, problem::Problem, query, routes::measured, schema, telemetry::Watching,
+    State,
+    auth::{Caller, Reader},
+    codes::HttpCode,
+    limits,
+    problem::Problem,
+    query,
+    routes::measured,
+    schema,
+    telemetry::Watching,
 };
 
 pub(crate) fn router() -> OpenApiRouter<State> {
@@ -38,7 +46,7 @@ struct WatchQuery {
 ///
 /// Event `change` says what a node is now (`id` is the number of the change feed), `lost` that changes since
 /// `Last-Event-ID` are no longer kept. A client that comes back with `Last-Event-ID` misses nothing; it may be told of
-/// a change twice. An id without data comes first: from there on nothing is missed.
+/// a change twice. An id without data comes first: from there on nothing is missed. Needs scope `read`.
 #[utoipa::path(
     get, path = "/api/v1/watch", tag = "live",
     params(WatchQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event seen")),
@@ -47,8 +55,20 @@ struct WatchQuery {
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(crate) async fn get_watch(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn get_watch(
+    Shared(state): Shared<State>,
+    Reader(caller): Reader,
+    request: Request,
+) -> Result<Response, Problem> {
     let filter = filter(query::parse(request.uri())?)?;
+    let reader = match &filter {
+        WatchFilter::Soul(soul) => caller.may_read(soul)?,
+        WatchFilter::Prefix(prefix) => caller.may_read_under(prefix)?,
+    };
+    if reader == Principal::Anonymous {
+        // A watch takes a place of few for as long as it likes.
+        caller.may_see()?;
+    }
     let seen = last_event_id(request.headers())?;
     let permit = state
         .watchers()
@@ -56,23 +76,37 @@ pub(crate) async fn get_watch(Shared(state): Shared<State>, _: Owner, request: R
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many watches are open"))?;
     let watching = Watching::begin();
+    let (holder, ongoing) = (caller.clone(), state.clone());
     let after = seen.unwrap_or_else(|| state.node().last_feed());
     // Without data this is no event, yet a client that loses the connection now comes back with this id.
     let ready = Event::default().comment("ready").id(after.to_string());
-    let changes = state.node().watch(filter, Some(after)).map(move |event| {
-        let _held = (&permit, &watching);
-        event
-    });
+    let changes = state
+        .node()
+        .watch(filter, Some(after), reader)
+        .filter(move |event| std::future::ready(is_shown(&caller, event)))
+        .map(move |event| {
+            let _held = (&permit, &watching);
+            event
+        });
     let events = stream::iter([Some(ready)])
         .chain(changes.map(|event| event.map_err(|error| tracing::warn!(%error, "a watch ended")).ok().map(print)))
         // A client that is told nothing more would wait for ever; one whose stream ends comes back with its last id.
         .take_while(|event| std::future::ready(event.is_some()))
         .filter_map(|event| std::future::ready(event.map(Ok::<Event, Infallible>)))
+        .take_while(move |_| std::future::ready(holder.still_stands(&ongoing).is_ok()))
         .take_until(state.stopping().clone().cancelled_owned());
     let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(limits::KEEP_ALIVE)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
+}
+
+/// Whether the caller may see what an event is about.
+fn is_shown(caller: &Caller, event: &Result<WatchEvent, rustdht_node::Error>) -> bool {
+    match event {
+        Ok(WatchEvent::Changed { soul, .. }) => caller.sees(soul),
+        Ok(WatchEvent::Lost { .. }) | Err(_) => true,
+    }
 }
 
 fn filter(query: WatchQuery) -> Result<WatchFilter, Problem> {

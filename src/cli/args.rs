@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     client::{Client, DEFAULT_API},
     commands::{
-        add, cat, completions, config, demo, export, get, health, id, import, invite, link, openapi, peers, put, rm,
-        serve, status, version, watch,
+        add, cat, certificate, completions, config, demo, export, get, graph, health, id, import, invite, link,
+        openapi, peers, put, rm, schema, serve, share, status, token, user, version, watch,
     },
     output::Output,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Global {
     /// The running gateway that the command talks to [default: http://127.0.0.1:8480]
     #[arg(long, global = true, env = "RUSTDHT_API", hide_env_values = true, value_name = "URL")]
     pub api: Option<String>,
-    /// File with the owner's token, where the gateway asks for one
+    /// File with a token: the owner's where the gateway asks for one, or that of an account
     #[arg(long, global = true, env = "RUSTDHT_TOKEN_FILE", hide_env_values = true, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// Print JSON, one value a line, for programs
@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// See three gateways split, diverge and merge, in under a minute
     Demo(demo::Arguments),
     /// Write fields of a node
-    Put(put::Arguments),
+    Put(Box<put::Arguments>),
     /// Read a node, a field, or what a path of links leads to
     Get(get::Arguments),
     /// Delete a node or fields of it
@@ -80,6 +80,10 @@ pub(crate) enum Command {
     Import(import::Arguments),
     /// Print all nodes as JSON lines
     Export(export::Arguments),
+    /// Share a node with some and lock it for all others
+    Share(share::Arguments),
+    /// Take readers of a private node out
+    Unshare(share::UnshareArguments),
     /// Add a file and print its CID
     Add(add::Arguments),
     /// Print the bytes of a file
@@ -88,6 +92,16 @@ pub(crate) enum Command {
     Id(id::Arguments),
     /// List and add peers
     Peers(peers::Arguments),
+    /// Make and manage accounts
+    User(user::Arguments),
+    /// Make, list, narrow and revoke tokens
+    Token(token::Arguments),
+    /// Let others write one's nodes, and revoke that
+    Certificate(certificate::Arguments),
+    /// Set what nodes of a type have to look like
+    Schema(schema::Arguments),
+    /// Check and repair the graph
+    Graph(graph::Arguments),
     /// Show, check and generate the configuration
     Config(config::Arguments),
     /// Exit 0 if the gateway is ready, 1 if not
@@ -103,9 +117,10 @@ pub(crate) enum Command {
 /// The groups of the help, each with its commands.
 const GROUPS: &[(&str, &[&str])] = &[
     ("BASICS", &["serve", "invite", "status", "demo"]),
-    ("DATA", &["put", "get", "rm", "link", "watch", "import", "export"]),
+    ("DATA", &["put", "get", "rm", "link", "watch", "import", "export", "share", "unshare"]),
     ("BLOBS", &["add", "cat"]),
     ("NETWORK", &["id", "peers"]),
+    ("ADMIN", &["user", "token", "certificate", "schema", "graph"]),
     ("TOOLS", &["config", "health", "openapi", "completions", "version"]),
 ];
 

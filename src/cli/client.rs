@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder, Response, Url, header};
 pub(crate) use sse::Events;
 
 use crate::{
-    config::read_owner_token,
+    config::read_token,
     exit::{Exit, coded},
 };
 
@@ -53,7 +53,7 @@ impl Client {
         };
         let token = match token_file {
             Some(path) => {
-                let text = format!("Bearer {}", read_owner_token(path)?);
+                let text = format!("Bearer {}", read_token(path)?);
                 let mut value = header::HeaderValue::from_str(&text).context("the token does not fit in a header")?;
                 value.set_sensitive(true);
                 Some(value)
@@ -98,6 +98,35 @@ impl Client {
     pub(crate) async fn get_json(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let text = self.text(self.request(Method::GET, path)).await?;
         serde_json::from_str(&text).with_context(|| format!("{} does not answer as a RustDHT gateway does", self.base))
+    }
+
+    /// Sends a JSON body and reads the answer as JSON.
+    pub(crate) async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let request =
+            self.request(method, path).header(header::CONTENT_TYPE, "application/json").body(body.to_string());
+        let text = self.text(request).await?;
+        serde_json::from_str(&text).with_context(|| format!("{} does not answer as a RustDHT gateway does", self.base))
+    }
+
+    /// The items of all pages of a list.
+    pub(crate) async fn pages(&self, path: &str, items: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut page = self.get_json(&format!("{path}?limit=1000{cursor}")).await?;
+            if let serde_json::Value::Array(page) = page[items].take() {
+                all.extend(page);
+            }
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={}", escape(next)),
+                None => return Ok(all),
+            }
+        }
     }
 
     /// The error of a gateway that does not answer, with what to do.

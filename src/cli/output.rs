@@ -8,7 +8,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 
-pub(crate) use human::{bytes, count, rate};
+pub(crate) use human::{bytes, count, cut, rate, time_of_stamp};
 pub(crate) use pretty::indent;
 pub(crate) use progress::Progress;
 

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod banner;
 mod data_dir;
+mod key_file;
 mod ports;
 pub(crate) mod signals;
 mod switch;
@@ -13,6 +14,7 @@ pub(crate) mod telemetry;
 use anyhow::Context as _;
 pub(crate) use app::{App, Options};
 use rustdht_net::{NetError, check_dial, check_external};
+pub(crate) use system::{now_seconds, random};
 
 use crate::{
     config::{Config, read_owner_token},
@@ -39,6 +41,10 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     net.external.iter().try_for_each(|text| check_external(text)).map_err(|error| address("net.external", error))?;
     if !(1..=4096).contains(&config.store.cache_mib) {
         return Err(bad(format!("store.cache_mib is {}; it lies between 1 and 4096", config.store.cache_mib)));
+    }
+    if !(1..=100_000).contains(&config.store.history_per_field) {
+        let given = config.store.history_per_field;
+        return Err(bad(format!("store.history_per_field is {given}; it lies between 1 and 100000")));
     }
     telemetry::check_filter(&config.log.level)
         .context("bad configuration: log.level")

@@ -161,7 +161,7 @@ async fn a_newcomer_writes_and_reads() {
         assert_eq!(gateway.request(Method::GET, path, None).await.status(), StatusCode::OK, "{path}");
     }
     let status: Value = gateway.request(Method::GET, "/api/v1/status", None).await.json().await.unwrap();
-    assert_eq!(status["network"]["mode"], "open");
+    assert_eq!(status["network"]["mode"], "members");
     assert_eq!(status["network"]["id"].as_str().unwrap().len(), 64);
 
     let ada = json!({"name": "Ada", "age": 36, "height": 1.5, "knows": {"@set": [{"#": "bob"}]}});

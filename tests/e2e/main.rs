@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
 mod architecture;
 mod bad_input;
 mod blobs;
 mod durability;
 mod gateway;
+mod privacy;
 mod replication;

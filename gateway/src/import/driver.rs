@@ -25,7 +25,9 @@ use super::{
     prefix::Prefix,
 };
 use crate::{
-    State, body,
+    State,
+    auth::Caller,
+    body,
     limits::{BATCH_BYTES, BATCH_NODES, MAX_BATCHES_IN_FLIGHT, MAX_LINE_BYTES, PROGRESS_EVERY},
     problem::Problem,
     schema::{Done, ImportLine, LineError, Progress},
@@ -56,6 +58,7 @@ struct Ended {
 
 struct Driver {
     state: State,
+    caller: Caller,
     answers: mpsc::Sender<Bytes>,
     running: JoinSet<Ended>,
     /// Souls in flight: a later line of the same soul waits, or it might be written before the earlier one.
@@ -70,6 +73,7 @@ struct Driver {
 /// Runs an import to its end, to the end of the body, or until the node stops.
 pub(super) async fn run(
     state: State,
+    caller: Caller,
     body: impl Stream<Item = Result<Bytes, std::io::Error>> + Send,
     from: u64,
     answers: mpsc::Sender<Bytes>,
@@ -78,6 +82,7 @@ pub(super) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut driver = Driver {
         state,
+        caller,
         answers,
         running: JoinSet::new(),
         busy: HashSet::new(),
@@ -124,6 +129,9 @@ impl Driver {
                 Some(Err(error)) => break Err(body::broken(&error)),
                 None => break Ok(()),
             }
+            if let Err(problem) = self.caller.still_stands(&self.state) {
+                break Err(problem);
+            }
             while let Some(line) = lines.next() {
                 self.line(&mut batch, &line, from).await?;
             }
@@ -156,7 +164,7 @@ impl Driver {
         }
         let too_long = || Refusal::new(Code::TooLarge, format!("a line is at most {MAX_LINE_BYTES} bytes")).into();
         let node = match &line.text {
-            Some(text) => node::read(line.number, text),
+            Some(text) => node::read(line.number, text).and_then(|node| self.authorised(node)),
             None => Err(too_long()),
         };
         match node {
@@ -169,6 +177,17 @@ impl Driver {
             Err(problem) => self.refuse(line.number, &problem).await?,
         }
         if batch.nodes.len() >= BATCH_NODES || batch.bytes >= BATCH_BYTES { self.send(batch).await } else { Ok(()) }
+    }
+
+    /// The node of a line, if the caller may write it.
+    fn authorised(&self, node: Option<ImportNode>) -> Result<Option<ImportNode>, Problem> {
+        match node {
+            Some(node) => {
+                self.caller.may_write(&node.soul).map_err(|problem| problem.at("soul"))?;
+                Ok(Some(node))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Sends a batch to the node once there is room and no earlier one holds the same souls.
@@ -192,8 +211,9 @@ impl Driver {
             batch.nodes.iter().map(|node| (node.line, node.soul.clone(), node.fields.len() as u64)).collect();
         self.busy.extend(nodes.iter().map(|(_, soul, _)| soul.clone()));
         let node = self.state.node().clone();
+        let by = self.caller.principal();
         self.running.spawn(async move {
-            let result = node.import(batch.nodes).await;
+            let result = node.import(by, batch.nodes).await;
             Ended { batch: number, nodes, result, took }
         });
         Ok(())
@@ -210,7 +230,7 @@ impl Driver {
             self.busy.remove(soul);
         }
         for (line, error) in ended.result.into_iter().filter_map(Result::err) {
-            let fatal = !matches!(error, Error::Refused(_));
+            let fatal = !matches!(error, Error::Refused(_) | Error::Schema(_));
             self.refuse(line, &error.into()).await?;
             if fatal {
                 self.tell().await?;

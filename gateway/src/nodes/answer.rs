@@ -46,7 +46,7 @@ fn tag(rendered: &Rendered) -> Option<HeaderValue> {
 }
 
 /// 200 or 202 with the merged node, the commits that made it and, for 202, how far they got.
-pub(super) fn written(soul: &Soul, written: &NodeWritten) -> Response {
+pub(crate) fn written(soul: &Soul, written: &NodeWritten) -> Response {
     let mut body = String::with_capacity(written.node.as_ref().map_or(96, |node| node.json.len()) + 256);
     open(&mut body, soul, written);
     let _ = write!(body, ",\"stamp\":\"{}\",\"commit\":", written.stamp);

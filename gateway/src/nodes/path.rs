@@ -35,13 +35,14 @@ use crate::{
 )]
 pub(super) async fn follow_path(
     Shared(state): Shared<State>,
-    reader: Reader,
+    Reader(caller): Reader,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
-    reader.may_read(&soul)?;
+    caller.may_read(&soul)?;
+    let reader = caller.may_roam()?;
     let segments = target::segments(request.uri())?;
-    let render = query::parse::<RenderQuery>(request.uri())?.options();
+    let render = RenderOptions { reader, ..query::parse::<RenderQuery>(request.uri())?.options() };
     let answer = state.node().path(&soul, &segments, render).await?.ok_or_else(|| {
         Problem::not_found("no node of the first soul is here or at a member that answered").at("soul")
     })?;

@@ -11,7 +11,7 @@ use rustdht_node::{At, RenderOptions, Rendered};
 use super::{answer, target};
 use crate::{
     State,
-    auth::Reader,
+    auth::{Caller, Reader},
     etag,
     problem::Problem,
     query::{self, AtQuery, RenderQuery},
@@ -33,12 +33,12 @@ use crate::{
 )]
 pub(super) async fn get_node(
     Shared(state): Shared<State>,
-    reader: Reader,
+    Reader(caller): Reader,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
     let (uri, headers) = (request.uri(), request.headers());
-    read(&state, reader, &soul, uri.query().is_none(), (uri, headers)).await
+    read(&state, &caller, &soul, uri.query().is_none(), (uri, headers)).await
 }
 
 /// Read a node named by a query parameter.
@@ -55,27 +55,30 @@ pub(super) async fn get_node(
 )]
 pub(super) async fn get_node_by_query(
     Shared(state): Shared<State>,
-    reader: Reader,
+    Reader(caller): Reader,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_query(request.uri())?;
-    read(&state, reader, &soul, false, (request.uri(), request.headers())).await
+    read(&state, &caller, &soul, false, (request.uri(), request.headers())).await
 }
 
 async fn read(
     state: &State,
-    reader: Reader,
+    caller: &Caller,
     soul: &Soul,
     plain: bool,
     (uri, headers): (&Uri, &HeaderMap),
 ) -> Result<Response, Problem> {
-    reader.may_read(soul)?;
+    let reader = caller.may_read(soul)?;
     let (render, at) = if plain { (RenderOptions::default(), At::Auto) } else { options(uri)? };
+    // What is cached shows the same to everybody.
     let cached = if at == At::Auto && render == RenderOptions::default() { state.node().cached(soul) } else { None };
     let rendered = match cached {
         Some(rendered) => rendered,
         // Boxed, since its state is large and would be moved with every request that the cache answers.
-        None => Box::pin(state.node().get(soul, at, render)).await?.ok_or_else(|| absent(at))?,
+        None => {
+            Box::pin(state.node().get(soul, at, RenderOptions { reader, ..render })).await?.ok_or_else(|| absent(at))?
+        }
     };
     respond(rendered, headers)
 }

@@ -6,12 +6,12 @@ use axum::{
     response::Response,
 };
 use rustdht_core::Soul;
-use rustdht_node::{NodeWrite, WriteMode};
+use rustdht_node::{NodeWrite, RenderOptions, WriteMode};
 
 use super::{answer, target};
 use crate::{
     State,
-    auth::Owner,
+    auth::{Caller, Writer},
     body, etag, fields, limits,
     problem::Problem,
     query::{self, RenderQuery, WaitQuery},
@@ -21,7 +21,7 @@ use crate::{
 /// Change fields of a node.
 ///
 /// Each key sets a field, null deletes it; fields that are not named stay. With `If-Match` nothing changes unless the
-/// node is still as it was read.
+/// node is still as it was read. Needs scope `write`, as all changes of nodes.
 #[utoipa::path(
     patch, path = "/api/v1/nodes/{soul}", tag = "nodes",
     params(("soul" = String, Path, description = "The soul, percent-encoded in one segment", example = "people%2Fada"), WaitQuery, RenderQuery),
@@ -32,9 +32,13 @@ use crate::{
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn patch_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(super) async fn patch_node(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
-    write(&state, soul, WriteMode::Patch, request).await
+    write(&state, &caller, soul, WriteMode::Patch, request).await
 }
 
 /// Change fields of a node that a query parameter names.
@@ -50,11 +54,11 @@ pub(super) async fn patch_node(Shared(state): Shared<State>, _: Owner, request: 
 )]
 pub(super) async fn patch_node_by_query(
     Shared(state): Shared<State>,
-    _: Owner,
+    Writer(caller): Writer,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_query(request.uri())?;
-    write(&state, soul, WriteMode::Patch, request).await
+    write(&state, &caller, soul, WriteMode::Patch, request).await
 }
 
 /// Replace a node.
@@ -70,9 +74,13 @@ pub(super) async fn patch_node_by_query(
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn put_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(super) async fn put_node(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
-    write(&state, soul, WriteMode::Put, request).await
+    write(&state, &caller, soul, WriteMode::Put, request).await
 }
 
 /// Replace a node that a query parameter names.
@@ -88,11 +96,11 @@ pub(super) async fn put_node(Shared(state): Shared<State>, _: Owner, request: Re
 )]
 pub(super) async fn put_node_by_query(
     Shared(state): Shared<State>,
-    _: Owner,
+    Writer(caller): Writer,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_query(request.uri())?;
-    write(&state, soul, WriteMode::Put, request).await
+    write(&state, &caller, soul, WriteMode::Put, request).await
 }
 
 /// Delete a node.
@@ -107,9 +115,13 @@ pub(super) async fn put_node_by_query(
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
-pub(super) async fn delete_node(Shared(state): Shared<State>, _: Owner, request: Request) -> Result<Response, Problem> {
+pub(super) async fn delete_node(
+    Shared(state): Shared<State>,
+    Writer(caller): Writer,
+    request: Request,
+) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
-    write(&state, soul, WriteMode::Delete, request).await
+    write(&state, &caller, soul, WriteMode::Delete, request).await
 }
 
 /// Delete a node that a query parameter names.
@@ -124,17 +136,24 @@ pub(super) async fn delete_node(Shared(state): Shared<State>, _: Owner, request:
 )]
 pub(super) async fn delete_node_by_query(
     Shared(state): Shared<State>,
-    _: Owner,
+    Writer(caller): Writer,
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_query(request.uri())?;
-    write(&state, soul, WriteMode::Delete, request).await
+    write(&state, &caller, soul, WriteMode::Delete, request).await
 }
 
-async fn write(state: &State, soul: Soul, mode: WriteMode, request: Request) -> Result<Response, Problem> {
+async fn write(
+    state: &State,
+    caller: &Caller,
+    soul: Soul,
+    mode: WriteMode,
+    request: Request,
+) -> Result<Response, Problem> {
+    let by = caller.may_write(&soul)?;
     let (parts, body) = request.into_parts();
     let (wait, render) = if parts.uri.query().is_none() {
-        (limits::DEFAULT_WAIT, Default::default())
+        (limits::DEFAULT_WAIT, RenderOptions::default())
     } else {
         (query::parse::<WaitQuery>(&parts.uri)?.wait()?, query::parse::<RenderQuery>(&parts.uri)?.options())
     };
@@ -146,7 +165,8 @@ async fn write(state: &State, soul: Soul, mode: WriteMode, request: Request) -> 
         check_type(&parts.headers)?;
         fields::read_object(&body::whole(body, limits::MAX_JSON_BODY_BYTES).await?)?
     };
-    let write = NodeWrite { soul: soul.clone(), mode, fields, if_match, if_none_match, wait, render };
+    let render = RenderOptions { reader: by, ..render };
+    let write = NodeWrite { by, soul: soul.clone(), mode, fields, if_match, if_none_match, wait, render };
     let written = state.node().write(write).await?;
     Ok(answer::written(&soul, &written))
 }

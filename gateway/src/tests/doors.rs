@@ -106,7 +106,7 @@ async fn the_owner_sees_detail() {
     let app = App::new().await;
     let status = app.get("/api/v1/status").await.json();
     assert_eq!(status["listen"], "127.0.0.1:8480");
-    assert_eq!(status["network"]["mode"], "open");
+    assert_eq!(status["network"]["mode"], "members");
     assert_eq!(status["network"]["id"].as_str().unwrap().len(), 64);
     assert_eq!(status["swarm"]["write_quorum"], 1);
     assert!(status["graph"]["clock"].is_string() && status["blobs"]["blocks"].is_u64());

@@ -46,13 +46,14 @@ async fn changes_come_with_the_node_and_resume_by_id() {
 #[tokio::test]
 async fn a_client_that_goes_inside_a_commit_is_told_of_it_again() {
     let app = App::new().await;
-    let mut events = watch(&app, "", &[]).await;
-    let before = field(&events.next().await.unwrap(), "id").to_owned();
+    let mut events = watch(&app, "?prefix=n/", &[]).await;
+    events.next().await.unwrap();
     let ops =
-        r#"{"ops":[{"op":"set","soul":"a","field":"x","value":1},{"op":"set","soul":"b","field":"x","value":1}]}"#;
+        r#"{"ops":[{"op":"set","soul":"n/a","field":"x","value":1},{"op":"set","soul":"n/b","field":"x","value":1}]}"#;
     app.send(Method::POST, "/api/v1/commits", &JSON, ops).await;
-    assert_eq!(field(&events.next().await.unwrap(), "id"), before);
-    assert_eq!(field(&events.next().await.unwrap(), "id"), app.node.last_feed().to_string());
+    let last = app.node.last_feed();
+    assert_eq!(field(&events.next().await.unwrap(), "id"), (last - 1).to_string());
+    assert_eq!(field(&events.next().await.unwrap(), "id"), last.to_string());
 }
 
 #[tokio::test]

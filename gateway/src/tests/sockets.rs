@@ -49,7 +49,7 @@ async fn a_body_cut_off_half_way_is_a_problem_and_changes_nothing() {
         let answer = rest(stream).await;
         assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"body_incomplete\""), "{answer}");
     }
-    assert_eq!(served.app.get("/api/v1/export").await.text(), "");
+    assert_eq!(served.app.get("/api/v1/export?prefix=a").await.text(), "");
     assert_eq!(served.app.node.blobs().totals().await, (0, 0));
 }
 

@@ -45,7 +45,7 @@ fn of(status: StatusCode, body: &[u8]) -> anyhow::Error {
         _ => Exit::Failure,
     };
     if status == StatusCode::UNAUTHORIZED {
-        text.push_str("; give the owner's token with --token-file or RUSTDHT_TOKEN_FILE");
+        text.push_str("; give a token with --token-file or RUSTDHT_TOKEN_FILE");
     }
     coded(exit, text)
 }

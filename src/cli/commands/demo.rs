@@ -22,6 +22,7 @@ use crate::{
 const SAMPLE: &str = include_str!("demo/sample.ndjson");
 const ADA: &str = "people/ada";
 const FILE_BYTES: usize = 3 << 20;
+const BIO: &str = "programmer";
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -88,6 +89,8 @@ async fn meet(stage: &Stage, gateways: &[Gateway; 3]) -> anyhow::Result<Duration
     }
     let took = trio::connected(gateways, 3).await?;
     stage.line(&format!("  all connected after {}", seconds(took)))?;
+    let certified = trio::certified(gateways).await?;
+    stage.line(&format!("  B and C certified as members by A, {} later", seconds(certified)))?;
     Ok(took)
 }
 
@@ -105,6 +108,10 @@ async fn fill(stage: &Stage, gateways: &[Gateway; 3]) -> anyhow::Result<()> {
     stage.line(&format!("  A  added a file of {}: {cid}", bytes(FILE_BYTES as u64)))?;
     ensure!(calls::cat(&c.client, &cid).await? == file, "C reads other bytes than A added");
     stage.line("  C  read it over the network, block by block checked against its CID: the same bytes")?;
+    let start = json!({ "visits": { "@counter": "5" }, "bio": { "@text": BIO } });
+    calls::patch(&a.client, ADA, start).await?;
+    same(gateways).await?;
+    stage.line("  A  counted 5 visits of people/ada and began a text about her")?;
     let path = "/api/v1/nodes/people%2Fada/path/knows/name";
     let mut found: Vec<String> = Vec::new();
     for value in b.client.get_json(path).await?["values"].as_array().into_iter().flatten() {
@@ -135,6 +142,14 @@ async fn split(stage: &Stage, gateways: &mut [Gateway; 3]) -> anyhow::Result<()>
     stage.did('B', "people/ada  knows: john added", &fate)?;
     let fate = calls::patch(&b.client, ADA, json!({ "subject": null })).await?;
     stage.did('B', "people/ada  subject deleted", &fate)?;
+    let fate = calls::op(&a.client, json!({ "op": "increment", "field": "visits", "value": 2 })).await?;
+    stage.did('A', "people/ada  visits + 2", &fate)?;
+    let fate = calls::op(&c.client, json!({ "op": "increment", "field": "visits", "value": 3 })).await?;
+    stage.did('C', "people/ada  visits + 3", &fate)?;
+    let fate = calls::op(&a.client, insert(0, "The first ")).await?;
+    stage.did('A', "people/ada  bio: \"The first \" at the start", &fate)?;
+    let fate = calls::op(&c.client, insert(BIO.len(), " of the engine")).await?;
+    stage.did('C', "people/ada  bio: \" of the engine\" at the end", &fate)?;
     let fate = calls::patch(&c.client, "people/edith", json!({ "name": "Edith Clarke", "born": 1883 })).await?;
     stage.did('C', "people/edith, a new node", &fate)?;
     for gateway in gateways.iter() {
@@ -142,6 +157,11 @@ async fn split(stage: &Stage, gateways: &mut [Gateway; 3]) -> anyhow::Result<()>
         stage.line(&format!("  {}  export {}", gateway.name, digest(&export)))?;
     }
     Ok(())
+}
+
+/// An edit of the text.
+fn insert(at: usize, text: &str) -> Value {
+    json!({ "op": "insert", "field": "bio", "kind": "text", "index": at, "value": text })
 }
 
 /// The cable is back.
@@ -183,18 +203,25 @@ async fn compare(stage: &Stage, gateways: &[Gateway; 3]) -> anyhow::Result<Strin
 fn merged(stage: &Stage, before: &Value, after: &Value) -> anyhow::Result<()> {
     stage.title("5  What merged in people/ada")?;
     let text = |value: &Value| if value.is_null() { "-".to_owned() } else { value.to_string().replace('"', "") };
+    // A wrapped value without its wrapping.
+    let inner = |value: &Value| text(value.as_object().and_then(|wrapped| wrapped.values().next()).unwrap_or(value));
     let rows = [
         ("city", text(&before["city"]), text(&after["city"]), "one field, two values: the later stamp wins everywhere"),
         ("knows", names(&before["knows"]), names(&after["knows"]), "removed and added at once: the addition stays"),
         ("subject", text(&before["subject"]), text(&after["subject"]), "deleted on one side only"),
+        ("visits", inner(&before["visits"]), inner(&after["visits"]), "counted on both sides: the sum"),
+        ("bio", inner(&before["bio"]), inner(&after["bio"]), "edited on both sides: both edits"),
         ("born", text(&before["born"]), text(&after["born"]), "touched by nobody"),
     ];
     stage.line(&format!("  {:<8} {:<16} {}", "", "before", "now, on A, B and C"))?;
     for (field, old, new, why) in &rows {
-        stage.line(&format!("  {field:<8} {old:<16} {new:<22} {}", paint(stage.colours, "2", why)))?;
+        stage.line(&format!("  {field:<8} {old:<16} {new:<34} {}", paint(stage.colours, "2", why)))?;
     }
     ensure!(names(&after["knows"]) == "{charles, john, mary}", "the set merged to {}", after["knows"]);
     ensure!(after["subject"].is_null() && after["born"] == 1815, "fields that did not conflict merged to {after}");
+    ensure!(after["visits"]["@counter"] == "10", "the counter merged to {}", after["visits"]);
+    let bio = "The first programmer of the engine";
+    ensure!(after["bio"]["@text"] == bio, "the text merged to {}", after["bio"]);
     ensure!(["London", "Turin"].map(Value::from).contains(&after["city"]), "the field merged to {}", after["city"]);
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `rustdht get`
 
+mod explain;
+
 use std::collections::HashMap;
 
 use anyhow::Context as _;
@@ -17,7 +19,9 @@ use crate::{
 #[command(after_help = "Examples:
   rustdht get people/ada
   rustdht get people/ada name                    the bare text
-  rustdht get people/ada --meta                  who wrote what, when, and what lost
+  rustdht get people/ada --explain               all sides of every field: who, when, what he had seen, why it won or lost
+  rustdht get people/ada city --explain
+  rustdht get people/ada city --history          what the field was before
   rustdht get people/ada --path knows/knows      friends of friends")]
 pub(crate) struct Arguments {
     /// The node
@@ -25,9 +29,15 @@ pub(crate) struct Arguments {
     /// One field of it: text is printed as it is, anything else as JSON
     #[arg(conflicts_with = "path")]
     field: Option<String>,
-    /// Tell per field kind, stamp, author, commit
-    #[arg(long, conflicts_with = "field")]
+    /// Tell per field kind, stamp, author, commit, and all sides, as JSON
+    #[arg(long, conflicts_with_all = ["field", "path"])]
     meta: bool,
+    /// Tell all sides of each field, or of one, as a table: who wrote, when, and why it won or lost
+    #[arg(long, conflicts_with_all = ["meta", "path"])]
+    explain: bool,
+    /// Tell what the field was before, the latest first, as long as the gateway keeps it
+    #[arg(long, conflicts_with_all = ["meta", "path", "explain", "at"], requires = "field")]
+    history: bool,
     /// Follow these fields from link to link; a set of links fans out
     #[arg(long, value_name = "A/B/...")]
     path: Option<String>,
@@ -45,6 +55,14 @@ struct Node<'a> {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<()> {
     let client = global.client()?;
     let output = global.output();
+    if arguments.history {
+        return explain::history(&client, output, &arguments.soul, arguments.field.as_deref().unwrap_or_default())
+            .await;
+    }
+    if arguments.explain {
+        let answer = client.text(client.request(Method::GET, &path_of(&arguments))).await?;
+        return explain::sides(output, &answer, arguments.field.as_deref());
+    }
     let answer = client.text(client.request(Method::GET, &path_of(&arguments))).await?;
     match &arguments.field {
         None => output.json_text(&answer),
@@ -66,7 +84,7 @@ fn path_of(arguments: &Arguments) -> String {
             "/api/v1/node".to_owned()
         }
     };
-    if arguments.meta {
+    if arguments.meta || arguments.explain {
         options.push("meta=true".to_owned());
     }
     if let Some(at) = &arguments.at {
@@ -107,10 +125,13 @@ mod tests {
         assert_eq!(crate::exit::of(&field_of(NODE, "a", "zz", false).unwrap_err()), Exit::NotFound);
     }
 
+    fn plain(soul: &str) -> Arguments {
+        Arguments { soul: soul.into(), field: None, meta: false, explain: false, history: false, path: None, at: None }
+    }
+
     #[test]
     fn paths() {
-        let mut arguments =
-            Arguments { soul: "a/b".into(), field: None, meta: true, path: None, at: Some("local".into()) };
+        let mut arguments = Arguments { meta: true, at: Some("local".into()), ..plain("a/b") };
         assert_eq!(path_of(&arguments), "/api/v1/node?soul=a%2Fb&meta=true&at=local");
         arguments.path = Some("x y/z".into());
         arguments.meta = false;

@@ -51,6 +51,15 @@ fn table(status: &Value) -> String {
             ),
         );
     }
+    if text("/network/mode") == "members" {
+        let member = status.pointer("/graph/may_endorse").and_then(Value::as_bool).unwrap_or_default();
+        let told = if member {
+            "a member: what is written here reaches the others"
+        } else {
+            "no member yet: what is written here stays here until the community certifies this gateway"
+        };
+        row("member", told.to_owned());
+    }
     row(
         "graph",
         format!(
@@ -74,9 +83,9 @@ mod tests {
     #[test]
     fn the_owner_sees_all() {
         let status = json!({
-            "version": "0.1.0", "network": { "id": "ab", "name": "home", "mode": "open" },
+            "version": "0.1.0", "network": { "id": "ab", "name": "home", "mode": "members" },
             "listen": "127.0.0.1:8480", "gateway": "zGateway", "community": "zCommunity",
-            "graph": { "entries": 12345, "commits": 12, "database_bytes": 1536, "deferred": 0, "clock": "1", "feed": 3 },
+            "graph": { "entries": 12345, "commits": 12, "database_bytes": 1536, "deferred": 0, "may_endorse": true, "clock": "1", "feed": 3 },
             "blobs": { "blocks": 2, "bytes": 2048 },
             "swarm": { "id": "12D3", "listen": ["/a", "/b"], "replicas": 3, "write_quorum": 2, "reachable": 2, "indexed": 9 },
         });

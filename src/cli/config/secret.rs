@@ -1,6 +1,6 @@
 //! Secrets come from files, never from arguments or variables.
 
-use std::{os::unix::fs::MetadataExt as _, path::Path};
+use std::{fs::File, io::Read as _, os::unix::fs::MetadataExt as _, path::Path};
 
 use anyhow::Context as _;
 
@@ -9,8 +9,11 @@ use crate::exit::{Exit, coded};
 /// Shorter tokens can be guessed.
 const MIN_TOKEN_CHARS: usize = 16;
 
-/// A token file holds one line; more than this is some other file.
-const MAX_TOKEN_FILE_BYTES: u64 = 4096;
+/// A token file holds one line; more than this is some other file. A narrowed token has up to 8 KiB.
+const MAX_TOKEN_FILE_BYTES: u64 = 16 * 1024;
+
+/// More than any password, with its line end.
+const MAX_PASSWORD_FILE_BYTES: u64 = 4096;
 
 /// Others may read the file.
 const OTHERS_MAY_READ: u32 = 0o004;
@@ -19,6 +22,27 @@ const OTHERS_MAY_READ: u32 = 0o004;
 /// under `/run/secrets` are mounted by the container runtime and readable by all inside it.
 pub(crate) fn read_owner_token(path: &Path) -> anyhow::Result<String> {
     read(path, path.starts_with("/run/secrets")).map_err(|error| coded(Exit::BadConfig, format!("{error:#}")))
+}
+
+/// Reads a token for a client, as [`read_owner_token`]; a narrowed one may be meant for others, so who may read the file
+/// is not looked at.
+pub(crate) fn read_token(path: &Path) -> anyhow::Result<String> {
+    read(path, true).map_err(|error| coded(Exit::BadConfig, format!("{error:#}")))
+}
+
+/// Reads a password from a file, or from stdin for `-`, without the line end.
+pub(crate) fn read_password(path: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let shown = path.display();
+    let count = if path.as_os_str() == "-" {
+        std::io::stdin().take(MAX_PASSWORD_FILE_BYTES + 1).read_to_string(&mut text)
+    } else {
+        File::open(path).and_then(|file| file.take(MAX_PASSWORD_FILE_BYTES + 1).read_to_string(&mut text))
+    };
+    let count = count.with_context(|| format!("the password in {shown} cannot be read"))?;
+    anyhow::ensure!(count as u64 <= MAX_PASSWORD_FILE_BYTES, "{shown} is too large for a password");
+    let password = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
 }
 
 fn read(path: &Path, mounted: bool) -> anyhow::Result<String> {
@@ -72,6 +96,16 @@ mod tests {
         let (_dir, path) = file("0123456789abcdef", 0o644);
         assert!(read(&path, false).unwrap_err().to_string().contains("chmod 600"));
         assert_eq!(read(&path, true).unwrap(), "0123456789abcdef");
+    }
+
+    #[test]
+    fn a_password_keeps_all_but_its_line_end() {
+        for (text, wanted) in [(" a b \n", " a b "), ("a\r\n", "a"), ("a\n\n", "a\n"), ("", "")] {
+            let (_dir, path) = file(text, 0o600);
+            assert_eq!(read_password(&path).unwrap(), wanted);
+        }
+        let (_dir, path) = file(&"x".repeat(5000), 0o600);
+        assert!(read_password(&path).is_err() && read_password(Path::new("/nonexistent")).is_err());
     }
 
     #[test]

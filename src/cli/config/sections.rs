@@ -46,6 +46,28 @@ pub(crate) enum Anonymous {
     None,
 }
 
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Registration {
+    /// Whoever runs the gateway.
+    Closed,
+    /// Also who has an invite code.
+    Invite,
+    /// Anybody.
+    Open,
+}
+
+/// Who may write in a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Writes pass between gateways when one that the community certified endorses them.
+    Members,
+    /// Whoever has the invite writes.
+    Open,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -69,6 +91,9 @@ section! {
         owner_token_file: Option<PathBuf> = None,
         /// What callers without a token may do: "read" (public nodes and blobs) or "none".
         anonymous: Anonymous = Anonymous::Read,
+        /// Who may make an account: "closed" (who runs the gateway), "invite" (also who has a code of `rustdht user
+        /// invite`) or "open" (anybody).
+        registration: Registration = Registration::Closed,
         /// The URL under which others reach this gateway. Once set, loopback callers need the token too.
         public_url: Option<String> = None,
     }
@@ -93,12 +118,23 @@ section! {
 }
 
 section! {
+    /// The network that a first start founds; one that exists keeps what it was founded with.
+    Network NETWORK {
+        /// "members" (writes pass between gateways when one that the community certified endorses them) or "open"
+        /// (whoever has the invite writes).
+        mode: Mode = Mode::Members,
+    }
+}
+
+section! {
     /// The graph's database.
     Store STORE {
         /// Page cache of the writer in MiB.
         cache_mib: u32 = 16,
         /// Days for which values that lost their field are kept for the merge inspector.
         history_days: u32 = 30,
+        /// How many of them are kept for one field; the latest stay.
+        history_per_field: u32 = 16,
         /// Days for which `watch` can be taken up again where it broke.
         feed_days: u32 = 7,
     }
@@ -121,6 +157,7 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     pub gateway: Gateway,
     pub net: Net,
+    pub network: Network,
     pub store: Store,
     pub log: Log,
 }
@@ -131,6 +168,7 @@ impl Default for Config {
             data_dir: "rustdht-data".into(),
             gateway: Gateway::default(),
             net: Net::default(),
+            network: Network::default(),
             store: Store::default(),
             log: Log::default(),
         }
@@ -151,6 +189,7 @@ pub(crate) const SECTIONS: &[(&str, &str, &[Key])] = &[
     ),
     ("gateway", "HTTP", GATEWAY),
     ("net", "Peers", NET),
+    ("network", "The network that a first start founds; one that exists keeps what it was founded with", NETWORK),
     ("store", "The graph's database", STORE),
     ("log", "Log lines; RUST_LOG wins over `level`", LOG),
 ];

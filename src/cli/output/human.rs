@@ -38,6 +38,22 @@ pub(crate) fn rate(number: u64, elapsed: std::time::Duration) -> u64 {
     (number as f64 / elapsed.as_secs_f64().max(0.001)) as u64
 }
 
+/// At most so many characters, with a mark where something was left out, and on one line.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    let mut chars = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+    let mut short: String = chars.by_ref().take(most).collect();
+    if chars.next().is_some() {
+        short.pop();
+        short.push('…');
+    }
+    short
+}
+
+/// The time in a stamp (a decimal u64: milliseconds times 4096 and a counter); the text itself when it is none.
+pub(crate) fn time_of_stamp(stamp: &str) -> String {
+    stamp.parse::<u64>().map_or_else(|_| stamp.to_owned(), |stamp| rustdht_gateway::rfc3339(stamp / 4096))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -46,6 +62,9 @@ mod tests {
 
     #[test]
     fn sizes_counts_and_rates() {
+        assert_eq!((cut("abc", 3), cut("abcd", 3), cut("a\nb", 9)), ("abc".into(), "ab…".into(), "a b".into()));
+        assert_eq!(time_of_stamp("4096000"), "1970-01-01T00:00:01.000Z");
+        assert_eq!(time_of_stamp("x"), "x");
         assert_eq!(bytes(0), "0 B");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");

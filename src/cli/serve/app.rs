@@ -9,7 +9,7 @@ use rustdht_core::{
     Clock, Code, Entropy,
     ports::{BlobStore, GraphStore, Replicator},
 };
-use rustdht_node::{Founding, Node};
+use rustdht_node::{Founding, Node, SealKey};
 use rustdht_wire::Invite;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::{
     telemetry,
 };
 use crate::{
-    config::{Anonymous, Config, read_owner_token},
+    config::{Anonymous, Config, Mode, Registration, read_owner_token},
     exit::{Exit, coded},
 };
 
@@ -84,15 +84,28 @@ impl App {
         let blobs: Arc<dyn BlobStore> = Arc::new(blob_store.clone());
 
         let addresses = join.as_ref().map(|invite| invite.addresses.clone()).unwrap_or_default();
-        let founding = join.map_or(Founding::Found { name }, |invite| Founding::Join(Box::new(invite)));
+        let mode = match config.network.mode {
+            Mode::Members => rustdht_core::Mode::Members,
+            Mode::Open => rustdht_core::Mode::Open,
+        };
+        let founding = join.map_or(Founding::Found { name, mode }, |invite| Founding::Join(Box::new(invite)));
         let node_ports = rustdht_node::Ports {
             store: Arc::clone(&store),
             blobs: Arc::clone(&blobs),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let node_config = rustdht_node::Config::new(founding, data_dir.host_tag());
-        let (node, tasks) = Node::start(node_ports, node_config).await.map_err(explain_start)?;
+        let key = data_dir.seal_key(&*entropy)?;
+        let node_config = rustdht_node::Config::new(founding, data_dir.host_tag(), SealKey::new(key.bytes));
+        let (node, tasks) = match Node::start(node_ports, node_config).await {
+            Ok(started) => started,
+            Err(error) => {
+                if matches!(error, rustdht_node::Error::SealKey(_)) {
+                    key.forget_if_new();
+                }
+                return Err(explain_start(error));
+            }
+        };
         let carrier = Task::start("the node", |cancel| {
             let node = node.clone();
             async move {
@@ -128,11 +141,18 @@ impl App {
                 Anonymous::Read => rustdht_gateway::Anonymous::Read,
                 Anonymous::None => rustdht_gateway::Anonymous::None,
             },
+            registration: match config.gateway.registration {
+                Registration::Closed => rustdht_gateway::Registration::Closed,
+                Registration::Invite => rustdht_gateway::Registration::Invite,
+                Registration::Open => rustdht_gateway::Registration::Open,
+            },
             public_url: config.gateway.public_url.clone(),
         };
+        let system = rustdht_gateway::System { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let state = rustdht_gateway::State::new(
             node.clone(),
             gateway_config,
+            system,
             readiness.clone(),
             metrics.clone(),
             stopping.clone(),
@@ -237,6 +257,7 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
     let store_config = rustdht_store::Config {
         writer_cache_bytes: u64::from(config.store.cache_mib) << 20,
         history_days: config.store.history_days,
+        history_per_field: config.store.history_per_field,
         feed_days: config.store.feed_days,
         ..rustdht_store::Config::new(data_dir.path.join("graph.sqlite"))
     };
@@ -257,6 +278,7 @@ fn explain_start(error: rustdht_node::Error) -> anyhow::Error {
             Exit::BadConfig,
             format!("{}; leave --join out, or name another folder with --data-dir", refusal.detail),
         ),
+        error @ rustdht_node::Error::SealKey(_) => coded(Exit::BadConfig, error.to_string()),
         error => anyhow::Error::new(error).context("the node cannot be started"),
     }
 }

@@ -8,9 +8,15 @@ use std::{
 };
 
 use anyhow::Context as _;
+use rustdht_core::Entropy;
+
+use super::key_file::KeyFile;
 
 /// The lock lies in this file; the kernel frees it when the process ends, however it ends.
 const LOCK_FILE: &str = "lock";
+
+/// The key of everything that is sealed lies in this file.
+const KEY_FILE: &str = "key";
 
 /// The folder, held by this process as long as the value lives.
 #[derive(Debug)]
@@ -74,6 +80,14 @@ impl DataDir {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|error| not_writable(path, &error))?;
         Ok(Self { path: path.to_owned(), created, _lock: lock })
+    }
+
+    /// The key under which every secret in the database is sealed; made at the first start.
+    ///
+    /// # Errors
+    /// When it cannot be read or made, when others may read it, when it is none.
+    pub(crate) fn seal_key(&self, entropy: &dyn Entropy) -> anyhow::Result<KeyFile> {
+        KeyFile::open(self.path.join(KEY_FILE), entropy)
     }
 
     /// A digest of machine and folder: another one than last time shows that the folder is a copy.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    CommitId, Soul,
+    CommitId, PublicKey, Soul,
     ports::{BlockSource, Durability, NetworkStatus, PeerStatus, Published, ReplicationError, Replicator},
 };
 
@@ -101,6 +101,20 @@ impl Replicator for Switch {
         }
     }
 
+    async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
+        match &*self.line() {
+            Line::Joined(swarm) => swarm.certify(gateway).await,
+            Line::Cut { .. } => Ok(Vec::new()),
+        }
+    }
+
+    async fn broadcast(&self, message: Bytes) -> Result<(), ReplicationError> {
+        match &*self.line() {
+            Line::Joined(swarm) => swarm.broadcast(message).await,
+            Line::Cut { .. } => Ok(()),
+        }
+    }
+
     async fn peers(&self) -> Result<Vec<PeerStatus>, ReplicationError> {
         match &*self.line() {
             Line::Joined(swarm) => swarm.peers().await,
@@ -155,6 +169,12 @@ mod tests {
         }
         async fn fetch_block(&self, _: &Cid) -> Option<Bytes> {
             Some(Bytes::new())
+        }
+        async fn certify(&self, _: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
+            Ok(vec![])
+        }
+        async fn broadcast(&self, _: Bytes) -> Result<(), ReplicationError> {
+            Ok(())
         }
         async fn peers(&self) -> Result<Vec<PeerStatus>, ReplicationError> {
             let peer = |id: &str, replica| PeerStatus {

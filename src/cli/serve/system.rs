@@ -19,12 +19,24 @@ impl Clock for SystemClock {
 
 /// The operating system's randomness.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OsEntropy;
+pub(crate) struct OsEntropy;
 
 impl Entropy for OsEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         OsRng.try_fill_bytes(bytes).expect("without the system's randomness no key or salt may be made");
     }
+}
+
+/// Seconds since the epoch, for commands that are no gateway.
+pub(crate) fn now_seconds() -> u64 {
+    SystemClock.now_ms() / 1000
+}
+
+/// Fresh randomness, for commands that are no gateway.
+pub(crate) fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    OsEntropy.fill(&mut bytes);
+    bytes
 }
 
 #[cfg(test)]

@@ -20,6 +20,12 @@ pub(super) async fn set(client: &Client, op: &str, soul: &str, field: &str, to: 
     send(client, Method::POST, "/api/v1/commits", &commit).await
 }
 
+/// One operation on a field of Ada.
+pub(super) async fn op(client: &Client, mut op: Value) -> anyhow::Result<Fate> {
+    op["soul"] = super::ADA.into();
+    send(client, Method::POST, "/api/v1/commits", &json!({ "ops": [op] })).await
+}
+
 async fn send(client: &Client, method: Method, path: &str, body: &Value) -> anyhow::Result<Fate> {
     let request = client.request(method, path).header(header::CONTENT_TYPE, JSON).body(body.to_string());
     let answer = client.send(request).await?;

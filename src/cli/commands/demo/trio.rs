@@ -66,6 +66,20 @@ pub(super) async fn connected(gateways: &[Gateway], members: u64) -> anyhow::Res
     .await
 }
 
+/// Waits until each gateway is a member, so that what is written there passes on.
+pub(super) async fn certified(gateways: &[Gateway]) -> anyhow::Result<Duration> {
+    wait("the gateways to be certified", async || {
+        for gateway in gateways {
+            let status = gateway.client.get_json("/api/v1/status").await?;
+            if status.pointer("/graph/may_endorse").and_then(Value::as_bool) != Some(true) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    })
+    .await
+}
+
 /// Waits until `done`; how long it took.
 pub(super) async fn wait(what: &str, mut done: impl AsyncFnMut() -> anyhow::Result<bool>) -> anyhow::Result<Duration> {
     let started = tokio::time::Instant::now();
