@@ -163,11 +163,28 @@ async fn register(state: &State, account: NewAccount, invite: Option<&str>) -> R
             }
             let (scope, target) = (Scope::Register, Target::Gateway);
             grant.allows(Asked { scope, target, method: "POST", now_ms: state.now_ms() })?;
-            let made = state.node().create_account(account).await?;
-            state.node().revoke_token(&grant.id).await?;
-            Ok(made)
+            let name = account.name.clone();
+            if state.node().account(&name).is_some() {
+                return Err(AccountFault::NameTaken.into());
+            }
+            // Used up first: whatever ends this request in between, no code makes two accounts.
+            let code = state.node().token(&grant.id);
+            let (Some(code), true) = (code, state.node().revoke_token(&grant.id).await?) else {
+                return Err(closed("the invite code is none of this gateway, used, or too old"));
+            };
+            let made = state.node().create_account(account).await;
+            if made.as_ref().is_err_and(is_refusal) && state.node().account(&name).is_none() {
+                state.node().save_token(code).await?;
+            }
+            Ok(made?)
         }
     }
+}
+
+/// Whether nothing was made; after a failure of the store nobody knows.
+fn is_refusal(error: &rustdht_node::Error) -> bool {
+    use rustdht_node::Error;
+    matches!(error, Error::Refused(_) | Error::Account(_) | Error::Overloaded)
 }
 
 /// List the accounts.

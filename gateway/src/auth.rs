@@ -307,13 +307,15 @@ impl Caller {
         self.allows(Scope::Read, Target::Under(prefix))
     }
 
-    /// Who reads whichever nodes a path leads to: with a token that is for some nodes only, what anybody may.
+    /// Who reads whichever nodes a path from this one leads to: with a token that is for some nodes only, what anybody
+    /// may, which nothing of the owner's is.
     ///
     /// # Errors
     /// As [`Caller::may_read`].
-    pub(crate) fn may_roam(&self) -> Result<Principal, Problem> {
+    pub(crate) fn may_roam(&self, from: &str) -> Result<Principal, Problem> {
+        self.may_read(from)?;
         match self.allows(Scope::Read, Target::Under("")) {
-            Err(_) if self.anonymous == Anonymous::Read => Ok(Principal::Anonymous),
+            Err(_) if self.anonymous == Anonymous::Read && !is_the_owners(from) => Ok(Principal::Anonymous),
             allowed => allowed,
         }
     }

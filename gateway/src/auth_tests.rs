@@ -164,10 +164,11 @@ fn who_is_nobody_reads_at_most() {
         anybody.may_administer(),
         anybody.may_read_under("a"),
         known(Who::Anonymous, Anonymous::None).may_read("a"),
-        known(Who::Anonymous, Anonymous::None).may_roam(),
+        known(Who::Anonymous, Anonymous::None).may_roam("a"),
+        anybody.may_roam("_/a"),
     ] {
         assert_eq!(refused.unwrap_err().code(), "unauthenticated");
     }
-    assert_eq!(anybody.may_roam().unwrap(), Principal::Anonymous);
+    assert_eq!(anybody.may_roam("a").unwrap(), Principal::Anonymous);
     assert_eq!(reader(known(Who::Anonymous, Anonymous::None)).unwrap_err().code(), "unauthenticated");
 }

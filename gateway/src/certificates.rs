@@ -20,6 +20,7 @@ use crate::{
     accounts::NO_STORE,
     auth::{Caller, Reader, Writer},
     body,
+    codes::HttpCode,
     commits::answer,
     limits,
     problem::Problem,
@@ -27,7 +28,7 @@ use crate::{
     rfc3339,
     routes::measured,
     schema,
-    tokens::lifetime,
+    tokens::{Grant, lifetime},
 };
 
 /// The media type of a signed certificate and those above it: DAG-CBOR `[[bytes, signature], ...]`.
@@ -183,7 +184,10 @@ fn print(certificate: &SignedCertificate, revoked: bool) -> schema::Certificate 
 
 /// Whoever delegates or revokes does so for his whole account: a certificate would outlive a narrowed token.
 fn delegator(caller: &Caller) -> Result<Principal, Problem> {
-    caller.may_add()
+    if caller.grant().is_none_or(Grant::is_whole) {
+        return caller.may_add();
+    }
+    Err(Problem::new(HttpCode::InsufficientScope, "a token that was narrowed delegates and revokes nothing"))
 }
 
 /// Issue a certificate.

@@ -15,7 +15,7 @@ use crate::{
     codes::HttpCode,
     limits,
     problem::Problem,
-    tokens::{Grant, Holder, Tokens},
+    tokens::{Grant, Holder, Scope, Tokens},
 };
 
 /// What every handler shares. A clone is a reference.
@@ -164,6 +164,10 @@ impl State {
 
     /// Key and name of who asks, for what others see of him; `None`: nobody in particular.
     pub(crate) fn user_tag(&self, caller: &Caller) -> Option<(String, String)> {
+        // An invite code is the owner's token, and shown by a stranger.
+        if caller.grant().is_some_and(|grant| grant.has(Scope::Read).is_err()) {
+            return None;
+        }
         match caller.principal() {
             Principal::Owner | Principal::Internal => {
                 Some((self.0.node.identity().gateway.to_string(), "owner".to_owned()))

@@ -37,7 +37,7 @@ pub(crate) struct Desk {
     max_accounts: usize,
     max_tokens: usize,
     /// Held while a row is read, changed and written.
-    changes: tokio::sync::Mutex<()>,
+    pub(crate) changes: tokio::sync::Mutex<()>,
     /// Held while the recipients of a node are changed.
     pub(crate) sharing: tokio::sync::Mutex<()>,
 }

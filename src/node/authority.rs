@@ -33,6 +33,8 @@ pub(crate) use revoked::Revoked;
 
 /// Bytes of certificates kept in memory: some ten thousand.
 const CERTIFICATE_CACHE_BYTES: u64 = 8 << 20;
+/// Certificates of which it is known that everybody here was told; one that fell out is told again.
+const NOTED: u64 = 1 << 16;
 /// Keys whose certificates are kept in memory.
 const HOLDERS: u64 = 4096;
 /// Revocations kept in memory, over all keys: what K revoked is as large as K makes it.
@@ -46,6 +48,9 @@ pub(crate) struct Authority {
     community: PublicKey,
     community_soul: Soul,
     certificates: Cache<CertificateId, Arc<SignedCertificate>>,
+    /// Those that [`Authority::learned`] told of. Not the ones in memory: a read may bring one there from the store
+    /// before whoever waits for it was told.
+    noted: Cache<CertificateId, ()>,
     holdings: Cache<PublicKey, Arc<Vec<Holding>>>,
     revoked: Cache<PublicKey, Arc<Revoked>>,
     /// Rises when a revocation became durable, so that what was read before is not kept.
@@ -68,6 +73,7 @@ impl Authority {
             community: identity.community,
             community_soul: Soul::of_key(identity.community),
             certificates: Cache::builder().max_capacity(CERTIFICATE_CACHE_BYTES).weigher(weigh).build(),
+            noted: Cache::builder().max_capacity(NOTED).build(),
             holdings: Cache::builder().max_capacity(HOLDERS).build(),
             revoked: Cache::builder().max_capacity(REVOKED_CACHE).weigher(weigh_revoked).build(),
             generation: Mutex::new(0),

@@ -71,7 +71,10 @@ async fn seal_raw(ports: &Ports, seal: &Seal) -> Result<(), Error> {
     }
     if !side.is_empty() {
         tracing::info!("sealing the secrets of this database under its key file");
-        ports.store.apply(rustdht_core::ports::Batch { side, now_ms: ports.clock.now_ms(), ..Default::default() }).await?;
+        ports
+            .store
+            .apply(rustdht_core::ports::Batch { side, now_ms: ports.clock.now_ms(), ..Default::default() })
+            .await?;
     }
     Ok(())
 }

@@ -1,9 +1,6 @@
 //! What members send and ask for.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -101,18 +98,22 @@ pub(crate) async fn join(inner: &Inner, from: &ReplicaId, envelopes: Vec<Bytes>)
             return vec![IngestOutcome::Unavailable; envelopes.len()];
         }
     };
-    let mut verified = verify(inner, envelopes.clone(), Arc::clone(&certificates)).await;
-    if let Err(error) = forget_known_endorsements(inner, &mut verified).await {
-        tracing::error!(%error, "endorsements cannot be read");
-        return vec![IngestOutcome::Unavailable; envelopes.len()];
-    }
+    let verified = verify(inner, envelopes.clone(), Arc::clone(&certificates)).await;
+    let endorsed = match known_endorsements(inner, &verified).await {
+        Ok(endorsed) => endorsed,
+        Err(error) => {
+            tracing::error!(%error, "endorsements cannot be read");
+            return vec![IngestOutcome::Unavailable; envelopes.len()];
+        }
+    };
     let mut outcomes = Vec::with_capacity(verified.len());
     let mut commits = Vec::new();
     for (verified, envelope) in verified.into_iter().zip(&envelopes) {
         match verified {
             Ok(verified) => {
                 outcomes.push(None);
-                commits.push(Foreign { verified, envelope: envelope.clone(), origin: Origin::Member });
+                let endorsed = endorsed.get(&verified.commit.id).cloned().unwrap_or_default();
+                commits.push(Foreign { verified, envelope: envelope.clone(), origin: Origin::Member, endorsed });
             }
             Err(outcome) => outcomes.push(Some(outcome)),
         }
@@ -147,24 +148,20 @@ fn souls_of(foreign: &Foreign) -> Vec<Soul> {
     foreign.verified.entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().ok()?.soul.clone())).collect()
 }
 
-/// Endorsements that are durable here make no group of their own.
-async fn forget_known_endorsements(
+/// The endorsements of these commits that are durable here.
+async fn known_endorsements(
     inner: &Inner,
-    verified: &mut [Result<Verified, IngestOutcome>],
-) -> Result<(), StoreError> {
+    verified: &[Result<Verified, IngestOutcome>],
+) -> Result<HashMap<CommitId, Vec<CertificateId>>, StoreError> {
     let endorsed = verified.iter().flatten().filter(|verified| !verified.endorsements.is_empty());
     let ids: Vec<CommitId> = endorsed.map(|verified| verified.commit.id).collect();
-    if ids.is_empty() {
-        return Ok(());
+    let mut known: HashMap<CommitId, Vec<CertificateId>> = HashMap::new();
+    if !ids.is_empty() {
+        for held in inner.shared.ports.store.endorsements(&ids).await? {
+            known.entry(held.commit).or_default().push(held.certificate);
+        }
     }
-    let held = inner.shared.ports.store.endorsements(&ids).await?;
-    let held: HashSet<(CommitId, CertificateId)> =
-        held.into_iter().map(|held| (held.commit, held.certificate)).collect();
-    for verified in verified.iter_mut().flatten() {
-        let id = verified.commit.id;
-        verified.endorsements.retain(|by| !held.contains(&(id, by.certificate)));
-    }
-    Ok(())
+    Ok(known)
 }
 
 /// What one word says of a commit whose operations fared differently: the one that stands most in the way. With it the

@@ -52,9 +52,9 @@ pub use check::{CheckEvent, Fate};
 pub use config::{Config, Founding, Ports};
 pub use documents::{Close, DocumentHandle, MAX_DOCUMENT_FRAME_BYTES, Outbox, Outgoing, UserTag};
 pub use history::{HistoryCursor, HistoryEntry, HistoryPage, MAX_HISTORY_PAGE};
+pub use keys::SealKey;
 pub use metrics::describe as describe_metrics;
 pub use node::Node;
-pub use keys::SealKey;
 pub use principal::Principal;
 pub use private::{MAX_RECIPIENTS, Recipient, SharedWith};
 pub use rustdht_core::Mode;
@@ -63,6 +63,6 @@ pub use rustdht_wire::{Certificate, Rights, SignedCertificate};
 pub use schema::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, SchemaInfo, SchemaViolation};
 pub use serve::Tasks;
 pub use types::{
-    At, Committed, Error, GraphStatus, Identity, ImportNode, NodeWrite, NodeWritten, Op, OpResult, Outcome,
-    PathAnswer, RenderOptions, Rendered, WatchEvent, WatchFilter, WriteMode,
+    At, Committed, Error, GraphStatus, Identity, ImportNode, NodeWrite, NodeWritten, Op, OpResult, Outcome, PathAnswer,
+    RenderOptions, Rendered, WatchEvent, WatchFilter, WriteMode,
 };

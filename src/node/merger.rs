@@ -25,10 +25,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustdht_core::{
-    CommitId, Entry, EntryId, Field, Refusal, Soul, Stamp,
+    CertificateId, CommitId, Entry, EntryId, Field, Refusal, Soul, Stamp,
     ports::{SideRow, StoredCommit},
 };
-use rustdht_graph::{Draft, Pen};
+use rustdht_graph::{Draft, FieldRef, NodeState, Pen};
 use rustdht_wire::{SignedCertificate, Verified};
 use tokio::sync::oneshot;
 
@@ -55,6 +55,8 @@ pub(crate) struct Foreign {
     pub(crate) envelope: Bytes,
     /// Through where it came.
     pub(crate) origin: Origin,
+    /// Endorsements of it that were durable here when it came.
+    pub(crate) endorsed: Vec<CertificateId>,
 }
 
 /// Through where a commit came that was not signed here.
@@ -116,9 +118,13 @@ impl Unless {
 
     /// The greatest stamp of a deletion or an erase of a field.
     pub(crate) fn cut(node: &NodeState, field: &Field) -> Stamp {
-        let Some(field) = node.field(field) else { return Stamp::default() };
-        let erases = field.entries().filter(|entry| entry.is_erase());
-        erases.chain(field.cut_off()).map(|entry| entry.stamp).max().unwrap_or_default()
+        // Of all of them, whatever authority hides: two who hold the same entries have to agree.
+        let entries = node.field(field).into_iter().flat_map(FieldRef::entries);
+        entries
+            .filter(|entry| entry.kind.is_null() || entry.is_erase())
+            .map(|entry| entry.stamp)
+            .max()
+            .unwrap_or_default()
     }
 
     /// The greatest stamp in a field.

@@ -25,8 +25,8 @@ use crate::{
     ingest::Door,
     keys::Keyring,
     membership,
-    schema::Schemas,
     merger::{Answer, Committer, Job, Merger, QUEUE_JOBS, Request, Shared},
+    schema::Schemas,
 };
 
 /// Feed rows that a slow watcher may lag behind before it is sent back to the store.

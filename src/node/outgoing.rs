@@ -11,7 +11,10 @@ use rustdht_core::{
     ports::{Endorsement, StoreError, StoredCommit},
 };
 use rustdht_graph::NodeState;
-use rustdht_wire::{EndorsedBy, Extras, SignedCertificate, envelopes_of, limits::MAX_OPERATIONS};
+use rustdht_wire::{
+    EndorsedBy, Extras, SignedCertificate, envelopes_of,
+    limits::{MAX_ENDORSEMENTS, MAX_OPERATIONS},
+};
 
 use crate::merger::Shared;
 
@@ -26,8 +29,8 @@ const CARRIERS: u32 = 16;
 #[derive(Default)]
 struct Sent {
     entries: Vec<Entry>,
-    /// An endorsement that was asked for: it must be among those that fit.
-    asked: Option<CertificateId>,
+    /// Endorsements that were asked for: they go before the others, of which not all may fit.
+    asked: HashSet<CertificateId>,
 }
 
 /// Reads what members ask for.
@@ -74,13 +77,13 @@ impl Outgoing<'_> {
         entries.retain(|entry| asked.contains(&entry.id.record_id(key)) && entry.soul.space() != Space::Local);
         let mut found: HashSet<RecordId> = entries.iter().map(|entry| entry.id.record_id(key)).collect();
         self.complete_content(&mut entries).await?;
-        let mut endorsements = HashMap::new();
+        let mut endorsements: HashMap<CommitId, HashSet<CertificateId>> = HashMap::new();
         if found.len() < asked.len() {
             let rest: Vec<RecordId> = asked.iter().filter(|record| !found.contains(record)).copied().collect();
             for endorsement in self.shared.ports.store.endorsements_by_record(&rest).await? {
                 if asked.contains(&endorsement.record) {
                     found.insert(endorsement.record);
-                    endorsements.insert(endorsement.commit, endorsement.certificate);
+                    endorsements.entry(endorsement.commit).or_default().insert(endorsement.certificate);
                 }
             }
             self.add_carriers(&mut entries, endorsements.keys()).await?;
@@ -90,8 +93,8 @@ impl Outgoing<'_> {
         let first: HashSet<CommitId> = covers.iter().map(|cover| cover.commit).collect();
         entries.extend(covers);
         let mut sent = by_commit(entries);
-        for (commit, certificate) in endorsements {
-            sent.entry(commit).or_default().asked = Some(certificate);
+        for (commit, certificates) in endorsements {
+            sent.entry(commit).or_default().asked = certificates;
         }
         let envelopes = self.envelopes(sent, &first, max_bytes).await?;
         Ok((envelopes, records.iter().filter(|record| !found.contains(record)).copied().collect()))
@@ -188,10 +191,9 @@ impl Outgoing<'_> {
 
     async fn endorsements(&self, ids: &[CommitId]) -> Result<HashMap<CommitId, Vec<Endorsement>>, StoreError> {
         let mut by_commit: HashMap<CommitId, Vec<Endorsement>> = HashMap::new();
-        if self.shared.authority.wants_members() {
-            for endorsement in self.shared.ports.store.endorsements(ids).await? {
-                by_commit.entry(endorsement.commit).or_default().push(endorsement);
-            }
+        // Also where none is needed: those that hold are kept and compared, so whoever lacks one has to get it.
+        for endorsement in self.shared.ports.store.endorsements(ids).await? {
+            by_commit.entry(endorsement.commit).or_default().push(endorsement);
         }
         Ok(by_commit)
     }
@@ -207,7 +209,8 @@ impl Outgoing<'_> {
             .iter()
             .map(|held| EndorsedBy { certificate: held.certificate, signature: held.signature })
             .collect();
-        by.sort_by_key(|by| (Some(by.certificate) != sent.asked, by.certificate));
+        by.sort_by_key(|by| (!sent.asked.contains(&by.certificate), by.certificate));
+        by.truncate(MAX_ENDORSEMENTS);
         let leaves: HashSet<CertificateId> = sent.entries.iter().filter_map(|entry| entry.leaf).collect();
         let mut certificates: Vec<Arc<SignedCertificate>> = Vec::new();
         for id in leaves.iter().chain(by.iter().map(|by| &by.certificate)) {

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Error,
-    node::Inner,
     merger::{Answers, Committer, Groups, Merger, Shared, give_out},
+    node::Inner,
 };
 
 /// How often old history and feed rows are removed.

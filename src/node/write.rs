@@ -206,7 +206,7 @@ impl Node {
             verified.entries.iter().filter_map(|(_, entry)| Some(entry.as_ref().ok()?.id)).collect();
         let (commit, stamp) = (verified.commit.id, verified.header.stamp);
         let known: HashSet<EntryId> = self.store().in_history(&ids).await?.into_iter().collect();
-        let foreign = Foreign { verified, envelope, origin };
+        let foreign = Foreign { verified, envelope, origin, endorsed: Vec::new() };
         let Answer::Foreign(mut done) = self.inner.submit(Request::Foreign(vec![foreign])).await? else {
             return unexpected();
         };

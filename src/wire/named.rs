@@ -71,7 +71,8 @@ pub fn verify_author(envelope: &[u8]) -> Result<(), Refusal> {
             "h" => {
                 let bytes = reader.item(1)?.bytes().within("h")?;
                 let header = Header::decode(bytes).within("h")?;
-                let signature = signature.ok_or_else(|| malformed("a signed commit carries its signature").within("g"))?;
+                let signature =
+                    signature.ok_or_else(|| malformed("a signed commit carries its signature").within("g"))?;
                 check_key(&header.author).within("h.author")?;
                 return verify_signature(&header.author, &CommitId::of(bytes).0, &signature).within("g");
             }

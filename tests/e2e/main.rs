@@ -7,6 +7,7 @@ mod accounts;
 mod architecture;
 mod bad_input;
 mod blobs;
+mod commands;
 mod durability;
 mod gateway;
 mod privacy;

@@ -39,8 +39,7 @@ pub(super) async fn follow_path(
     request: Request,
 ) -> Result<Response, Problem> {
     let soul = target::from_path(request.uri())?;
-    caller.may_read(&soul)?;
-    let reader = caller.may_roam()?;
+    let reader = caller.may_roam(&soul)?;
     let segments = target::segments(request.uri())?;
     let render = RenderOptions { reader, ..query::parse::<RenderQuery>(request.uri())?.options() };
     let answer = state.node().path(&soul, &segments, render).await?.ok_or_else(|| {

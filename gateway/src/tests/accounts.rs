@@ -124,6 +124,51 @@ async fn a_code_is_not_used_up_by_a_name_that_is_taken() {
 }
 
 #[tokio::test]
+async fn a_code_makes_no_second_account_wherever_the_request_for_the_first_ends() {
+    let mut ended_early = 0;
+    for polls in 1..64 {
+        let app = App::with(with(Registration::Invite)).await;
+        let code = app.owner(Method::POST, "/api/v1/tokens", &json!({ "scopes": ["register"] }), 201).await;
+        let body = |name: &str| json!({ "name": name, "password": "a long password", "invite": code["token"] });
+        let body = (body("ada"), body("charles"));
+        let answer = {
+            let mut request = std::pin::pin!(app.register(&body.0));
+            let mut left = polls;
+            std::future::poll_fn(|context| {
+                left -= 1;
+                match request.as_mut().poll(context) {
+                    std::task::Poll::Pending if left > 0 => std::task::Poll::Pending,
+                    ended => std::task::Poll::Ready(ended),
+                }
+            })
+            .await
+        };
+        let second = app.register(&body.1).await.status;
+        let first = app.get("/api/v1/accounts/ada").await.status;
+        assert!(first != 200 || second != 201, "two accounts of one code when it ends at poll {polls}");
+        if answer.is_ready() {
+            assert_eq!((first, second), (200, 403));
+            break;
+        }
+        ended_early += 1;
+    }
+    assert!(ended_early > 0, "it never waits");
+}
+
+#[tokio::test]
+async fn a_code_is_given_back_when_nothing_is_made_and_not_once_it_is_revoked() {
+    let app = App::with(with(Registration::Invite)).await;
+    let code = app.owner(Method::POST, "/api/v1/tokens", &json!({ "scopes": ["register"] }), 201).await;
+    let body = |name: &str| json!({ "name": name, "password": "a long password", "invite": code["token"] });
+    assert_eq!(app.register(&body("A name that is none")).await.status, 422);
+    assert_eq!(app.register(&body("eve")).await.status, 201, "it is given back");
+    let code = app.owner(Method::POST, "/api/v1/tokens", &json!({ "scopes": ["register"] }), 201).await;
+    let body = |name: &str| json!({ "name": name, "password": "a long password", "invite": code["token"] });
+    app.owner(Method::DELETE, &format!("/api/v1/tokens/{}", code["id"].as_str().unwrap()), &json!({}), 204).await;
+    assert_eq!(app.register(&body("ada")).await.problem(), (403, "registration_closed".into()));
+}
+
+#[tokio::test]
 async fn passwords_are_changed_by_who_knows_the_old_one_or_runs_the_gateway() {
     let app = App::new().await;
     for name in ["ada", "charles"] {

@@ -1,5 +1,8 @@
 //! Who may what with which token.
 
+use rustdht_core::Value as Data;
+use rustdht_node::{NodeWrite, Principal, Wanted, WriteMode};
+
 use super::*;
 
 const NODE: &str = "/api/v1/nodes/people%2Fada";
@@ -8,6 +11,23 @@ impl App {
     async fn code(&self, token: &str, method: Method, path: &str, json: &str) -> (u16, String) {
         let answer = self.with_token(token, method, path, json).await;
         if answer.status < 400 { (answer.status, String::new()) } else { answer.problem() }
+    }
+}
+
+impl App {
+    /// Sets field `x` of a node as a bridge of this gateway would.
+    async fn plant(&self, soul: &str, value: Data) {
+        let write = NodeWrite {
+            by: Principal::Internal,
+            soul: soul.parse().unwrap(),
+            mode: WriteMode::Patch,
+            fields: vec![("x".parse().unwrap(), Wanted::Value(value))],
+            if_match: None,
+            if_none_match: None,
+            wait: std::time::Duration::ZERO,
+            render: RenderOptions::default(),
+        };
+        self.node.write(write).await.unwrap();
     }
 }
 
@@ -231,4 +251,80 @@ async fn mistakes_in_a_request_for_a_token_are_named() {
         assert_eq!(answer.problem().1, code, "{body}");
         assert_eq!(answer.json()["field"].as_str().unwrap_or_default(), field, "{body}");
     }
+}
+
+#[tokio::test]
+async fn an_invite_code_opens_nothing_but_the_registration() {
+    let app = App::new().await;
+    let made = app.owner(Method::POST, "/api/v1/tokens", &json!({ "scopes": ["register"] }), 201).await;
+    let other = app.owner(Method::POST, "/api/v1/tokens", &json!({ "scopes": ["read"] }), 201).await;
+    let code = made["token"].as_str().unwrap();
+    for id in [&made["id"], &other["id"]] {
+        let path = format!("/api/v1/tokens/{}", id.as_str().unwrap());
+        assert_eq!(app.code(code, Method::DELETE, &path, "").await, scope());
+    }
+    assert_eq!(app.code(code, Method::GET, "/api/v1/tokens", "").await, scope());
+    assert_eq!(app.code(code, Method::POST, "/api/v1/tokens", "{\"scopes\":[\"register\"]}").await, scope());
+    assert_eq!(app.code(code, Method::GET, "/api/v1/watch", "").await, scope());
+}
+
+#[tokio::test]
+async fn a_token_revokes_itself_and_what_is_for_no_more() {
+    let app = App::new().await;
+    app.account("ada").await;
+    let make = async |scopes: &[&str]| {
+        let made = app.owner(Method::POST, "/api/v1/tokens", &json!({ "user": "ada", "scopes": scopes }), 201).await;
+        (format!("/api/v1/tokens/{}", made["id"].as_str().unwrap()), made["token"].as_str().unwrap().to_owned())
+    };
+    let ((read_path, read), (write_path, write), (admin_path, _)) =
+        (make(&["read"]).await, make(&["write"]).await, make(&["admin"]).await);
+    let revoke = async |token: &str, path: &str| app.code(token, Method::DELETE, path, "").await;
+    assert_eq!((revoke(&read, &write_path).await, revoke(&write, &admin_path).await), (scope(), scope()));
+    assert_eq!(revoke(&write, &read_path).await.0, 204);
+    assert_eq!(revoke(&write, &write_path).await.0, 204);
+}
+
+#[tokio::test]
+async fn nothing_that_a_narrowed_token_makes_outlives_it() {
+    let app = App::new().await;
+    app.account("ada").await;
+    let until = "check if time($t), $t < 2026-11-18T11:07:00Z";
+    let (admin, write) = (app.token("ada", &["admin"], &[]).await, app.token("ada", &["write"], &[]).await);
+    let (admin, write) = (add(&admin, until), add(&write, until));
+    assert_eq!(app.code(&admin, Method::GET, "/api/v1/accounts", "").await, done());
+    let body = "{\"user\":\"ada\",\"scopes\":[\"admin\"]}";
+    assert_eq!(app.code(&admin, Method::POST, "/api/v1/tokens", body).await, scope());
+    assert_eq!(app.code(&admin, Method::GET, "/api/v1/tokens", "").await, scope());
+    assert_eq!(app.code(&write, Method::PATCH, NODE, "{\"x\":1}").await, done());
+    let body = "{\"audience\":\"ada\"}";
+    assert_eq!(app.code(&write, Method::POST, "/api/v1/certificates", body).await, scope());
+}
+
+#[tokio::test]
+async fn a_path_from_a_local_node_leads_nowhere_for_a_token_of_that_node() {
+    let app = App::new().await;
+    app.plant("_/a", Data::Link("_/b".parse().unwrap())).await;
+    app.plant("_/b", Data::from("secret")).await;
+    let make = async |prefixes: &[&str]| {
+        let body = json!({ "scopes": ["read"], "prefixes": prefixes });
+        app.owner(Method::POST, "/api/v1/tokens", &body, 201).await["token"].as_str().unwrap().to_owned()
+    };
+    let path = "/api/v1/nodes/_%2Fa/path/x/x";
+    let whole = app.with_token(&make(&[]).await, Method::GET, path, "").await;
+    assert_eq!(whole.json()["values"], json!(["secret"]), "{}", whole.text());
+    let narrow = make(&["_/a"]).await;
+    assert_eq!(app.code(&narrow, Method::GET, "/api/v1/nodes/_%2Fa", "").await, done());
+    assert_eq!(app.code(&narrow, Method::GET, path, "").await, scope());
+}
+
+#[tokio::test]
+async fn an_export_of_somebody_else_holds_no_mirrors() {
+    let app = App::new().await;
+    app.account("ada").await;
+    app.plant("^https://a.example/", Data::from("theirs")).await;
+    app.patch("a", "{\"x\":1}").await;
+    let token = app.token("ada", &["admin"], &[]).await;
+    let others = app.with_token(&token, Method::GET, "/api/v1/export", "").await.text();
+    assert!(others.contains("\"soul\":\"a\"") && !others.contains("theirs"), "{others}");
+    assert!(app.get("/api/v1/export").await.text().contains("theirs"));
 }

@@ -6,7 +6,7 @@ use biscuit_auth::{
     Algorithm, Authorizer, AuthorizerBuilder, AuthorizerLimits, Biscuit, KeyPair, PrivateKey, PublicKey as RootKey,
     builder::{self, Term},
     datalog::SymbolTable,
-    format::schema,
+    format::schema::{self, check::Kind as CheckKind, op::Content, op_binary::Kind as BinaryKind},
 };
 use rustdht_core::PublicKey;
 use rustdht_node::TokenId;
@@ -20,6 +20,10 @@ pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 const MAX_BLOCKS: usize = 16;
 /// Facts that one alternative of a check may join: of the 40 or so facts at hand that is some thousand tries.
 const MAX_JOINED: usize = 2;
+/// Alternatives of all checks that holders added: a commit runs them for each of its nodes, up to 1,024.
+const MAX_ALTERNATIVES: usize = 128;
+/// Steps of one alternative's expressions, each of which may copy a soul.
+const MAX_STEPS: usize = 32;
 /// What the checks of a token may cost for one soul: facts held, rounds of rules, and time. A check such as those of
 /// the module's head needs a dozen facts, one round and some 50 us; the time leaves room for a busy machine.
 const LIMITS: AuthorizerLimits =
@@ -100,17 +104,34 @@ impl Root {
 }
 
 /// Whether the blocks that holders added are checks alone, each over few facts at a time. The library looks at its limits
-/// between rounds only, and one round of a rule that joins many facts may take for ever.
+/// between rounds and alternatives only, and one that joins many facts, or that loops, may take for ever.
+///
+/// `reject if` is none of them: where a request has no soul, as an export has, a soul that it names would be let through.
 fn is_cheap(world: &Authorizer) -> bool {
     // As the token encodes them: what it prints as text need not read back as the same.
     let Ok(snapshot) = world.snapshot() else { return false };
-    let narrow = |check: &schema::Check| check.queries.iter().all(|query| query.body.len() <= MAX_JOINED);
-    snapshot
-        .world
-        .blocks
-        .iter()
-        .skip(1)
-        .all(|block| block.facts.is_empty() && block.rules.is_empty() && block.checks.iter().all(narrow))
+    let added = || snapshot.world.blocks.iter().skip(1);
+    let checks = || added().flat_map(|block| &block.checks);
+    let few = |query: &schema::Rule| {
+        let steps: Option<usize> = query.expressions.iter().map(|expression| steps(&expression.ops)).sum();
+        query.body.len() <= MAX_JOINED && steps.is_some_and(|steps| steps <= MAX_STEPS)
+    };
+    added().all(|block| block.facts.is_empty() && block.rules.is_empty())
+        && checks().all(|check| check.kind != Some(CheckKind::Reject as i32) && check.queries.iter().all(few))
+        && checks().map(|check| check.queries.len()).sum::<usize>() <= MAX_ALTERNATIVES
+}
+
+/// How many steps an expression has; `None` for one with a closure that runs for each element of a set (nested ones
+/// multiply) or a regular expression (which alone may take a second to compile).
+fn steps(ops: &[schema::Op]) -> Option<usize> {
+    let step = |op: &schema::Op| match &op.content {
+        // The right side of `&&` and `||`, which runs once.
+        Some(Content::Closure(closure)) if closure.params.is_empty() => steps(&closure.ops),
+        Some(Content::Closure(_)) => None,
+        Some(Content::Binary(binary)) if binary.kind == BinaryKind::Regex as i32 => None,
+        _ => Some(1),
+    };
+    ops.iter().map(step).sum()
 }
 
 /// Reads the authority block alone: a query sees neither facts nor rules of the blocks that holders added.

@@ -106,10 +106,17 @@ fn a_block_of_facts_or_rules_or_that_joins_much_is_refused() {
         "operation(\"read\")",
         "check if scope($a), scope($b), scope($c)",
         "check if true or scope($a), scope($b), scope($c)",
+        "reject if soul(\"people/secret\")",
+        "check if soul($s), $s.matches(\"^people/\")",
+        "check if {1, 2}.any($a -> {1, 2}.all($b -> $a > 0))",
+        "check if true && {1, 2}.any($a -> $a > 1)",
+        &format!("check if true{}", " && true".repeat(MAX_STEPS)),
+        &"check if true;".repeat(MAX_ALTERNATIVES + 1),
+        &format!("check if true{}", " or true".repeat(MAX_ALTERNATIVES)),
     ] {
         assert!(root().read(&add(&read, block)).is_err(), "{block}");
     }
-    let cheap = add(&read, "check if scope($a), operation($a); reject if method(\"PUT\")");
+    let cheap = add(&read, "check if scope($a), operation($a); check if method($m), $m != \"PUT\" && true || false");
     assert!(allows(&cheap, Scope::Read, "people/ada") && !allows(&cheap, Scope::Write, "people/ada"));
     let mut long = token(&[Scope::Read], &[]);
     for _ in 0..MAX_BLOCKS {

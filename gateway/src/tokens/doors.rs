@@ -13,7 +13,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Claims, Holder, Scope, Scopes};
+use super::{Claims, Grant, Holder, Scope, Scopes};
 use crate::{
     State,
     accounts::NO_STORE,
@@ -118,10 +118,10 @@ pub(crate) async fn post_token(
     let time = lifetime(wanted.expires_in, limits::DEFAULT_TOKEN)?;
     let now_ms = state.now_ms();
     let mut expires_ms = limits::after(now_ms, time);
-    let holder = match caller.may_administer() {
-        Ok(_) => holder(&state, &caller, wanted.user.as_deref())?,
+    let holder = match runs_gateway(&caller) {
+        Ok(()) => holder(&state, &caller, wanted.user.as_deref())?,
         Err(problem) => {
-            let Some(grant) = caller.grant().filter(|grant| grant.is_whole()) else { return Err(problem) };
+            let Some(grant) = own(&caller) else { return Err(problem) };
             let own = match &grant.holder {
                 Holder::Account { name, .. } => wanted.user.as_ref().is_none_or(|user| user == name),
                 Holder::Owner => wanted.user.is_none(),
@@ -194,18 +194,36 @@ fn about(row: TokenRow, user: Option<String>) -> schema::Token {
     }
 }
 
+/// Who runs the gateway, with a token that nobody narrowed: what it makes would not be.
+fn runs_gateway(caller: &Caller) -> Result<(), Problem> {
+    caller.may_administer()?;
+    if caller.grant().is_none_or(Grant::is_whole) {
+        return Ok(());
+    }
+    Err(Problem::new(HttpCode::InsufficientScope, "a token that was narrowed makes and revokes no others"))
+}
+
+/// A token that speaks for its holder. An invite code does not: it is the owner's, in the hand of a stranger.
+fn own(caller: &Caller) -> Option<&Grant> {
+    caller.grant().filter(|grant| grant.is_whole() && grant.has(Scope::Read).is_ok())
+}
+
 /// Whose tokens a caller may look at: all (`None`), or those of one account.
 ///
 /// # Errors
 /// `unauthenticated` or `insufficient_scope`.
 fn whose(caller: &Caller) -> Result<Option<Principal>, Problem> {
-    match caller.may_administer() {
-        Ok(_) => Ok(None),
-        Err(problem) => match caller.grant() {
-            Some(grant) if grant.is_whole() => Ok(Some(grant.principal())),
-            _ => Err(problem),
-        },
+    match runs_gateway(caller) {
+        Ok(()) => Ok(None),
+        Err(problem) => own(caller).map(|grant| Some(grant.principal())).ok_or(problem),
     }
+}
+
+/// Whether a caller who does not run the gateway may revoke a token of his: one that is for no more than his own.
+fn may_revoke(caller: &Caller, row: &TokenRow) -> bool {
+    let Some(grant) = caller.grant() else { return true };
+    let scopes: Option<Scopes> = row.scopes.iter().map(|name| name.parse::<Scope>().ok()).collect();
+    row.id == grant.id || scopes.is_some_and(|scopes| grant.scopes.cover(scopes))
 }
 
 fn is_of(row: &TokenRow, whose: Option<Principal>) -> bool {
@@ -258,7 +276,7 @@ pub(crate) async fn get_tokens(
 /// Revoke a token.
 ///
 /// At once, with every token that was made from it by adding checks. With scope `admin` any, else those of the account
-/// that asks.
+/// that asks which are for no more than the token it asks with.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{id}", tag = "accounts",
     params(("id" = String, Path, description = "The token, 32 hex digits")),
@@ -276,7 +294,13 @@ pub(crate) async fn delete_token(
     let unknown = || Problem::not_found("no token of that id is of this gateway").at("id");
     let text = query::segment(&uri, "/api/v1/tokens/", 0, "id")?;
     let id: TokenId = text.parse().map_err(|_| Problem::malformed("a token's id is 32 hex digits").at("id"))?;
-    state.node().token(&id).filter(|row| is_of(row, whose)).ok_or_else(unknown)?;
+    let row = state.node().token(&id).filter(|row| is_of(row, whose)).ok_or_else(unknown)?;
+    if whose.is_some() && !may_revoke(&caller, &row) {
+        let detail = "a token that is for more than this one is revoked with scope 'admin'";
+        return Err(Problem::new(HttpCode::InsufficientScope, detail));
+    }
+    // An invite code that is being used may be given back; it must not be after this.
+    let _no_registration = state.registering().lock().await;
     state.node().revoke_token(&id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

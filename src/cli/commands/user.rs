@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     args::Global,
     client::{Client, escape},
-    config::read_password,
+    config::{read_password, read_token},
     output::Output,
 };
 
@@ -23,7 +23,8 @@ Examples:
   rustdht user create ada --password-file ada.password
   rustdht token create --user ada --scope write > ada.token
   rustdht put people/ada name=Ada --token-file ada.token
-  rustdht user invite                             a code for one account, where gateway.registration = \"invite\""
+  rustdht user invite > eve.invite                a code for one account, where gateway.registration = \"invite\"
+  rustdht user create eve --password-file eve.password --invite-file eve.invite"
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -40,9 +41,9 @@ enum Command {
         /// with tokens only
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
-        /// An invite code, for who does not run the gateway
-        #[arg(long, value_name = "CODE")]
-        invite: Option<String>,
+        /// File with an invite code, for who does not run the gateway
+        #[arg(long, value_name = "FILE")]
+        invite_file: Option<PathBuf>,
     },
     /// List the accounts
     Ls,
@@ -98,8 +99,9 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let output = global.output();
     let of = |name: &str, what: &str| format!("/api/v1/accounts/{}{what}", escape(name));
     match arguments.command {
-        Command::Create { name, password_file, invite } => {
+        Command::Create { name, password_file, invite_file } => {
             let password = password_file.as_deref().map(read_password).transpose()?;
+            let invite = invite_file.as_deref().map(read_token).transpose()?;
             let body = json!({ "name": name, "password": password, "invite": invite });
             show(output, client.send_json(Method::POST, "/api/v1/accounts", &body).await?)
         }

@@ -94,7 +94,13 @@ fn make(path: &Path, entropy: &dyn Entropy) -> std::io::Result<[u8; 32]> {
     entropy.fill(&mut bytes);
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let draft = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+    // Never into a file that is there already, of a start that was cut off or put there by somebody while the folder was
+    // open to others: he would read the key, or a link would lead it elsewhere.
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
     std::fs::rename(&draft, path)?;
@@ -133,6 +139,24 @@ mod tests {
         assert!(path.exists());
         made.forget_if_new();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_key_is_not_written_into_a_file_that_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, draft, elsewhere) = (dir.path().join("key"), dir.path().join("key.new"), dir.path().join("x"));
+        std::fs::write(&draft, "of a start that was cut off").unwrap();
+        std::fs::set_permissions(&draft, Permissions::from_mode(0o666)).unwrap();
+        let mut reader = File::open(&draft).unwrap();
+        KeyFile::open(path.clone(), &Counting).unwrap();
+        let mut seen = String::new();
+        reader.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "of a start that was cut off");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &draft).unwrap();
+        KeyFile::open(path.clone(), &Counting).unwrap();
+        assert!(!elsewhere.exists() && path.symlink_metadata().unwrap().is_file());
     }
 
     #[test]

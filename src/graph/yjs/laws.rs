@@ -418,6 +418,77 @@ fn compactions_that_wait_for_each_other_are_integrated_as_one() {
     }
 }
 
+/// Two updates that give (1, 0) to different letters.
+fn two_letters() -> (Vec<u8>, Vec<u8>) {
+    let letter = |text: &str| {
+        let item = Item {
+            origin: None,
+            right_origin: None,
+            parent: Some(Parent::Root("text".into())),
+            sub: None,
+            keyed: false,
+            content: Payload::String(text.into()),
+        };
+        let structs = vec![Struct { clock: 0, len: 1, body: update::Body::Item(item) }];
+        Update { sections: vec![Section { client: 1, structs }], deletes: Ranges::default() }.encode()
+    };
+    (letter("a"), letter("b"))
+}
+
+#[test]
+fn of_two_contents_the_least_base_or_stamp_is_shown() {
+    let (a, b) = two_letters();
+    for (stamps, bases, shown) in
+        [((5, 6), (None, None), "a"), ((6, 5), (None, None), "b"), ((5, 6), (None, Some(4)), "b")]
+    {
+        let entries = [entry(0, 0, stamps.0, bases.0, &a), entry(1, 1, stamps.1, bases.1, &b)];
+        let document = Document::of(&entries);
+        assert_eq!(text(&document), shown);
+        assert_eq!(document.flagged(), entries.iter().map(|entry| entry.id).collect());
+        let same = [entry(0, 0, 1, None, &a), entry(1, 1, 2, None, &a)];
+        assert!(Document::of(&same).flagged().is_empty(), "equal structs under two authors");
+    }
+    let (a, b) = (Update::decode(&a).unwrap(), Update::decode(&b).unwrap());
+    assert_eq!(merge([&a, &b]), a, "the earlier in the list gives the clock");
+    assert_eq!(merge([&b, &a]), b);
+}
+
+#[test]
+fn what_contradicts_the_lists_it_stands_in_is_left_out() {
+    let item = |clock: u32, origin: Option<Id>, right_origin: Option<Id>, parent: Option<Parent>| Struct {
+        clock,
+        len: 1,
+        body: update::Body::Item(Item {
+            origin,
+            right_origin,
+            parent,
+            sub: None,
+            keyed: false,
+            content: Payload::String("x".into()),
+        }),
+    };
+    let root = |name: &str| Some(Parent::Root(name.into()));
+    let update = |client: u64, structs: Vec<Struct>| Update {
+        sections: vec![Section { client, structs }],
+        deletes: Ranges::default(),
+    };
+    let base = update(1, vec![item(0, None, None, root("text")), item(1, None, None, root("other"))]);
+    let id = |client: u64, clock: u32| Some(Id::new(client, clock));
+    for wrong in [
+        update(2, vec![item(0, id(1, 0), id(1, 1), None)]),
+        update(2, vec![item(0, None, None, Some(Parent::Item(Id::new(1, 0))))]),
+        update(2, vec![item(0, id(2, 0), None, None)]),
+        update(2, vec![item(0, id(2, 1), None, None), item(1, id(2, 0), None, None)]),
+    ] {
+        let entries = [entry(0, 0, 1, None, &base.encode()), entry(1, 1, 2, None, &wrong.encode())];
+        let document = Document::of(&entries);
+        check(&document);
+        assert_eq!(document.unready(), [entries[1].id].into(), "{wrong:?}");
+        assert_eq!(text(&document), "x");
+        assert_eq!(document.root_names(), ["other", "text"].into());
+    }
+}
+
 #[test]
 fn documents_go_from_thread_to_thread() {
     fn is_shared<T: Send + Sync>(_: &T) {}

@@ -96,6 +96,9 @@ fn sweep<'a>(mut structs: Vec<(&'a Struct, usize)>, mut take: impl FnMut(&'a Str
 /// # Errors
 /// `too_large` when something that cannot be cut does not fit: bytes, an embed, a mark, one plain value of a list.
 pub fn split(update: &Update, max_bytes: usize) -> Result<Vec<Update>, Refusal> {
+    if !update.is_empty() && update.encode().len() <= max_bytes {
+        return Ok(vec![update.clone()]);
+    }
     let mut parts = Parts { max_bytes, done: Vec::new(), part: Update::default(), used: PART_OVERHEAD };
     for section in &update.sections {
         for item in &section.structs {
@@ -157,7 +160,14 @@ impl Parts {
                     rest = rest.slice(client, clock, end);
                     self.turn();
                 }
+                // Weights are upper bounds: what fits only just is encoded to see it.
                 None if self.part.is_empty() => {
+                    let alone = Section { client, structs: vec![rest] };
+                    let alone = Update { sections: vec![alone], deletes: Ranges::default() };
+                    if alone.encode().len() <= self.max_bytes {
+                        self.done.push(alone);
+                        return Ok(());
+                    }
                     return Err(Refusal::new(
                         Code::TooLarge,
                         "a Yjs update holds something too large that cannot be split",

@@ -76,8 +76,18 @@ impl Payload {
     }
 }
 
+/// Bytes that are counted at a time, so that a sum of two each fits into a byte.
+const BLOCK: usize = 64;
+
+/// UTF-16 code units whose characters begin in these bytes of UTF-8. Updates that overlap cut long strings in many
+/// places: this is what each cut costs, so it goes by blocks.
+fn units(block: &[u8]) -> usize {
+    let begins = |byte: &u8| u8::from(*byte & 0xc0 != 0x80) + u8::from(*byte >= 0xf0);
+    usize::from(block.iter().map(begins).sum::<u8>())
+}
+
 pub(super) fn utf16_len(text: &str) -> usize {
-    text.chars().map(char::len_utf16).sum()
+    text.as_bytes().chunks(BLOCK).map(units).sum()
 }
 
 fn json_text(text: &str) -> Result<Box<str>, Refusal> {
@@ -225,14 +235,25 @@ fn unit_at(text: &str, offset: usize) -> Option<u16> {
 
 /// Byte offset of a UTF-16 offset, and whether it lies inside a surrogate pair (then of the pair's begin).
 fn byte_at(text: &str, offset: usize) -> (usize, bool) {
-    let mut units = 0;
-    for (at, char) in text.char_indices() {
-        if units == offset {
-            return (at, false);
+    let (mut passed, mut start) = (0, 0);
+    for block in text.as_bytes().chunks(BLOCK) {
+        let more = units(block);
+        if passed + more > offset {
+            break;
         }
-        units += char.len_utf16();
-        if units > offset {
-            return (at, true);
+        (passed, start) = (passed + more, start + block.len());
+    }
+    // A character that begins in the block before is counted there.
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    for (at, char) in text[start..].char_indices() {
+        if passed == offset {
+            return (start + at, false);
+        }
+        passed += char.len_utf16();
+        if passed > offset {
+            return (start + at, true);
         }
     }
     (text.len(), false)
@@ -263,6 +284,26 @@ pub(super) fn inside_pair(text: &str, offset: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offsets_are_those_of_utf16() {
+        for unit in ["a", "\u{e9}", "\u{20ac}", "\u{1f600}", "a\u{1f600}\u{e9}"] {
+            for count in [0, 1, 15, 16, 17, 63, 64, 65, 200] {
+                let text = format!("x{}", unit.repeat(count));
+                assert_eq!(utf16_len(&text), text.encode_utf16().count());
+                let mut offset = 0;
+                for (at, char) in text.char_indices() {
+                    assert_eq!(byte_at(&text, offset), (at, false));
+                    if char.len_utf16() == 2 {
+                        assert_eq!(byte_at(&text, offset + 1), (at, true));
+                    }
+                    offset += char.len_utf16();
+                }
+                assert_eq!(byte_at(&text, offset), (text.len(), false));
+                assert_eq!(byte_at(&text, offset + 5), (text.len(), false));
+            }
+        }
+    }
 
     #[test]
     fn half_a_pair_becomes_the_replacement_character() {

@@ -253,3 +253,65 @@ fn an_update_that_is_never_ready_is_ignored() {
     base.iter().for_each(|entry| drop(alone.join(Arc::clone(entry))));
     assert!(alone.view("f").is_some());
 }
+
+#[test]
+fn what_cannot_be_split_is_taken_up_to_the_last_byte() {
+    let made = |client: u64, size: usize| {
+        use yrs::{Array as _, ReadTxn as _, Transact as _};
+        let doc = super::document::blank(client);
+        let list = doc.get_or_insert_array("list");
+        list.insert(&mut doc.transact_mut(), 0, yrs::Any::Buffer(vec![7; size].into()));
+        Update::decode(&doc.transact().encode_state_as_update_v1(&yrs::StateVector::default())).unwrap()
+    };
+    for size in [1, 300, 65_000] {
+        let whole = made(5, size);
+        let most = whole.encode().len();
+        assert_eq!(super::split(&whole, most), Ok(vec![whole.clone()]));
+        assert!(super::split(&whole, most - 1).is_err());
+        // Beside others too.
+        let together = super::merge([&whole, &made(9, 1), &made(3, 1)]);
+        let parts = super::split(&together, most.max(120)).unwrap();
+        assert!(parts.iter().all(|part| part.encode().len() <= most.max(120)));
+        assert_eq!(super::merge(&parts), together);
+    }
+}
+
+#[test]
+fn operations_one_behind_the_other_see_what_the_view_shows() {
+    // Two replicas, several operations to a commit, deletions between: what is remembered of the fold must not show.
+    let (mut ada, mut bob, mut other) = (Story::new(1), Story::new(2), Story::new(3));
+    other.act(&wish("{\"@text\":\"something else in a field of the same name\"}"));
+    let mut random = 7_u64;
+    let mut next = |below: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below.max(1)
+    };
+    let mut text = String::new();
+    for round in 0..60 {
+        let (here, there) = if round % 7 < 5 { (&mut ada, &mut bob) } else { (&mut bob, &mut ada) };
+        let mut drafts = Vec::new();
+        for _ in 0..next(6) + 1 {
+            let len = text.len() as u64;
+            let at = next(len + 1);
+            let action = if next(4) == 0 && at < len {
+                text.remove(at as usize);
+                splice("text", at, 1, None)
+            } else {
+                text.insert(at as usize, (b'a' + (round % 26) as u8) as char);
+                splice("text", at, 0, Some(&format!("\"{}\"", (b'a' + (round % 26) as u8) as char)))
+            };
+            plan(&here.node, &here.pen, &field(), &action, &mut drafts).unwrap();
+        }
+        if round % 20 == 19 {
+            let erased = Action::Delete { erase: round % 40 == 19 };
+            plan(&here.node, &here.pen, &field(), &erased, &mut drafts).unwrap();
+            text.clear();
+        }
+        here.time = here.time.max(there.time);
+        for entry in here.sign(drafts) {
+            there.node.join(entry);
+        }
+        let shown = if round % 20 == 19 { "{}".to_owned() } else { format!("{{\"f\":{{\"@text\":\"{text}\"}}}}") };
+        assert_eq!((here.shown(), there.shown()), (shown.clone(), shown), "{round}");
+    }
+}

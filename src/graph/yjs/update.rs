@@ -241,6 +241,12 @@ impl Update {
         ranges
     }
 
+    /// How many structs it holds: each takes memory beside its bytes.
+    #[must_use]
+    pub fn struct_count(&self) -> usize {
+        self.sections.iter().map(|section| section.structs.len()).sum()
+    }
+
     /// The elements that it deletes.
     #[must_use]
     pub fn deletes(&self) -> &Ranges {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use rustdht_core::{Entry, EntryId, Kind, MAX_KILLS, Refusal, Slot, Stamp, Value};
 
 use super::{
-    Document, MAX_ENTRY_BYTES, Ranges, StateVector, Update,
+    Document, MAX_SEALED_BYTES, Ranges, StateVector, Update,
     lib0::{Reader, malformed, write_uint},
     merge,
 };
@@ -15,7 +15,7 @@ use crate::{Draft, FieldRef, Pen};
 /// place in every fingerprint, and a view reads them all.
 pub const COMPACT_AT: usize = 64;
 /// An update of this size is left alone: merging it again and again would cost more than it saves.
-const LARGE_BYTES: usize = MAX_ENTRY_BYTES / 2;
+const LARGE_BYTES: usize = MAX_SEALED_BYTES / 2;
 
 /// An operation that replaces updates of this writer by one: Yjs `mergeUpdates` of them, killing them, with the least
 /// `b` or stamp of them as `b`. `None` when fewer than `at_least` (normally [`COMPACT_AT`]) could be replaced. Left out
@@ -42,13 +42,13 @@ pub fn compact(field: FieldRef<'_>, kind: &Kind, pen: &Pen, at_least: usize) -> 
     let mut bytes = 0;
     let fitting = candidates.iter().take_while(|(entry, _)| {
         bytes += value_len(entry);
-        bytes <= MAX_ENTRY_BYTES
+        bytes <= MAX_SEALED_BYTES
     });
     let mut count = fitting.count();
     // Gaps cost a few bytes, so the whole may be a little more than its parts.
     while count >= at_least.max(2) {
         let merged = merge(candidates[..count].iter().map(|(_, update)| update)).encode();
-        if merged.len() <= MAX_ENTRY_BYTES {
+        if merged.len() <= MAX_SEALED_BYTES {
             return Some(draft(field, kind, &candidates[..count], merged));
         }
         count -= 1;

@@ -1,16 +1,18 @@
 //! From an edit to operations: under which client it is made, and how it is cut into entries.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use rustdht_core::{Code, Kind, MAX_VALUE_BYTES, Refusal, Stamp, Value};
+use rustdht_core::{Code, EntryId, Kind, MAX_VALUE_BYTES, Refusal, Stamp, Value};
 
-use super::{Document, Update, split};
+use super::{Document, Update, recent::Recent, split};
 use crate::{Draft, Planner};
 
 /// The head of a byte string in DAG-CBOR, for lengths up to 64 KiB.
 const CBOR_HEAD: usize = 5;
 /// Greatest update that one entry holds, in bytes.
 pub const MAX_ENTRY_BYTES: usize = MAX_VALUE_BYTES - CBOR_HEAD;
+/// The same in a private node: ciphertext is up to 71 bytes longer than the value in it.
+pub const MAX_SEALED_BYTES: usize = MAX_VALUE_BYTES - 128;
 /// How many client ids are tried. A second is needed where what the first wrote is not part of the document, a third
 /// where somebody did that on purpose.
 const MAX_CLIENTS: u8 = 32;
@@ -27,18 +29,18 @@ pub(crate) fn write(
     restate: bool,
     edit: impl FnOnce(&Document, u64) -> Result<Update, Refusal>,
 ) -> Result<Vec<Draft>, Refusal> {
-    let mut document = Document::of(planner.counted(kind));
-    let earlier = planner.earlier().filter(|draft| &*draft.kind == kind);
-    for update in earlier.filter_map(|draft| draft.value.as_ref()).filter_map(decode) {
-        document.apply(update)?;
-    }
-    let client = client_of(planner, kind, &document)?;
-    let update = edit(&document, client)?;
+    let recent = Recent::of(planner, kind)?;
+    let client = client_of(planner, kind, &recent.document);
+    let update = client.and_then(|client| edit(&recent.document, client));
+    recent.keep();
+    let update = update?;
     if update.is_empty() && !restate {
         return Ok(Vec::new());
     }
     let kind = Kind::listed(kind);
-    let parts = if update.is_empty() { vec![update] } else { split(&update, MAX_ENTRY_BYTES)? };
+    // Who plans does not know whether the values are sealed afterwards; only what cannot be split so needs to be.
+    let cut = || split(&update, MAX_SEALED_BYTES).or_else(|_| split(&update, MAX_ENTRY_BYTES));
+    let parts = if update.is_empty() { vec![update] } else { cut()? };
     Ok(parts.iter().map(|part| planner.draft(&kind).with_value(Value::Bytes(part.encode().into()))).collect())
 }
 
@@ -57,9 +59,18 @@ fn client_of(planner: &Planner<'_>, kind: &str, document: &Document) -> Result<u
     let epoch = planner.entries().filter(deletes).map(|entry| entry.stamp).max().unwrap_or_default();
     let candidates: Vec<u64> = (0..MAX_CLIENTS).map(|turn| client_id(planner, kind, epoch, turn)).collect();
     let mut written: BTreeMap<u64, u32> = candidates.iter().map(|client| (*client, 0)).collect();
-    let held = planner.entries().filter(|entry| &*entry.kind == kind).filter_map(|entry| entry.body.value());
-    let earlier = planner.earlier().filter(|draft| &*draft.kind == kind).filter_map(|draft| draft.value.as_ref());
-    for update in held.chain(earlier).filter_map(decode) {
+    // What is part of the document is in its clocks.
+    let mut inside: HashSet<EntryId> = planner.counted(kind).iter().map(|entry| entry.id).collect();
+    for id in document.unready() {
+        inside.remove(&id);
+    }
+    let outside = planner.entries().filter(|entry| &*entry.kind == kind && !inside.contains(&entry.id));
+    let outside = outside.filter_map(|entry| entry.body.value());
+    // Drafts are few, and perhaps they wait.
+    let waits = document.waiting() > 0 || planner.deleted_before();
+    let earlier =
+        planner.earlier().filter(|draft| waits && &*draft.kind == kind).filter_map(|draft| draft.value.as_ref());
+    for update in outside.chain(earlier).filter_map(decode) {
         for section in &update.sections {
             if let (Some(clock), Some(last)) = (written.get_mut(&section.client), section.structs.last()) {
                 *clock = last.end().max(*clock);
@@ -67,7 +78,7 @@ fn client_of(planner: &Planner<'_>, kind: &str, document: &Document) -> Result<u
         }
     }
     let known = document.state_vector();
-    let free = candidates.into_iter().find(|client| known.get(*client) == written[client]);
+    let free = candidates.into_iter().find(|client| known.get(*client) >= written[client]);
     free.ok_or_else(|| Refusal::new(Code::OutOfRange, "this writer has lost too many updates of this field"))
 }
 

@@ -145,16 +145,20 @@ impl Authority {
         let mut counts = false;
         for certificate in certificates {
             let (id, body) = (certificate.id(), certificate.certificate());
-            if self.certificates.contains_key(&id) {
+            if self.noted.contains_key(&id) {
                 continue;
             }
+            self.noted.insert(id, ());
             self.certificates.insert(id, Arc::clone(certificate));
             self.holdings.invalidate(&body.audience);
-            if let Space::Owned(owner) = body.space.space()
-                && self.revoked.get(&owner).is_some_and(|revoked| revoked.waits_for(&id))
-            {
-                self.forget_revoked(&owner);
-                counts = true;
+            if let Space::Owned(owner) = body.space.space() {
+                let known = self.revoked.get(&owner);
+                let waits = known.as_ref().is_some_and(|revoked| revoked.waits_for(&id));
+                // Where nothing is known somebody may be reading the revocations now, without this certificate.
+                if waits || known.is_none() {
+                    self.forget_revoked(&owner);
+                }
+                counts |= waits;
             }
             self.pending.came(std::iter::once(super::Cause::Certificate(id)));
         }

@@ -91,9 +91,18 @@ impl Authority {
         let commits: HashSet<CommitId> = state.entries().map(|entry| entry.commit).collect();
         let commits: Vec<CommitId> = commits.into_iter().collect();
         let mut stands: HashMap<CommitId, bool> = HashMap::new();
+        // A few members endorse all of it.
+        let mut judged: HashMap<CertificateId, bool> = HashMap::new();
         for endorsement in self.store.endorsements(&commits).await? {
-            let chain = self.chain(&endorsement.certificate).await?.unwrap_or_default();
-            let is_revoked = community.names(&endorsement.certificate) || community.covers(&chain);
+            let is_revoked = match judged.get(&endorsement.certificate) {
+                Some(known) => *known,
+                None => {
+                    let chain = self.chain(&endorsement.certificate).await?.unwrap_or_default();
+                    let is_revoked = community.names(&endorsement.certificate) || community.covers(&chain);
+                    judged.insert(endorsement.certificate, is_revoked);
+                    is_revoked
+                }
+            };
             *stands.entry(endorsement.commit).or_default() |= !is_revoked;
         }
         hidden.extend(state.entries().filter(|entry| stands.get(&entry.commit) == Some(&false)).map(|entry| entry.id));

@@ -162,6 +162,8 @@ impl Node {
         let Some(root) = shared.keyring.signing_key(&account) else {
             return refuse(Code::NotAuthorised, "the key of this account is not in custody here");
         };
+        // Two at once, or one beside another change of the account, would write over each other's row.
+        let _turn = self.inner.accounts.changes.lock().await;
         let mut seed = [0; 32];
         shared.ports.entropy.fill(&mut seed);
         let successor = SigningKey::from_seed(&seed).public();

@@ -31,6 +31,12 @@ fn links_of(state: &NodeState) -> Vec<Link> {
     links
 }
 
+/// `~K` is the name of a key, which there is whether or not anything was written about it: so the list of members names
+/// them, and a new network would not be sound.
+fn names_a_key(soul: &Soul) -> bool {
+    soul.starts_with('~') && !soul.contains('/')
+}
+
 /// Whether the write did not happen because of what it asked for, rather than because the node could not take it.
 fn is_no(error: &Error) -> bool {
     matches!(error, Error::Refused(_) | Error::PreconditionFailed(_) | Error::Schema(_))
@@ -42,7 +48,7 @@ impl Checker {
         let node = self.node.clone();
         let opened = private::rendered_for(&node.inner.shared.keyring, state, &Principal::Owner);
         for link in links_of(&opened) {
-            if self.is_there(&link.target).await? {
+            if names_a_key(&link.target) || self.is_there(&link.target).await? {
                 continue;
             }
             let fate = if self.repair { self.mend_link(state.soul(), &link).await? } else { Fate::Dangling };

@@ -61,6 +61,9 @@ const MAX_UPDATE_BYTES: usize = MAX_STATES * (MAX_STATE_BYTES + 32);
 
 /// The state with the user set, and the user's id. `None`: not an object, or too large.
 fn pinned(json: &str, user: &UserTag) -> Option<Arc<str>> {
+    if json.len() > MAX_STATE_BYTES {
+        return None;
+    }
     let mut state: Value = serde_json::from_str(json).ok()?;
     let members = state.as_object_mut()?;
     let who = members.entry("user").or_insert_with(|| Value::Object(serde_json::Map::new()));

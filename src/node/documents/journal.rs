@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 use rustdht_core::{
-    Code, Field, Kind, PublicKey, Refusal, Soul, Value,
+    Code, Field, Kind, PublicKey, Refusal, Soul, Stamp, Value,
     cbor::{self, Item},
     ports::SideRow,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Row {
     pub(crate) kind: Kind,
     /// Who signs it: the owner or an account.
     pub(crate) by: Principal,
+    /// The stamp of the last deletion of the field that was known when it was written: a later one takes it too.
+    pub(crate) cut: Stamp,
     /// The updates, merged: bytes, or the same sealed where the node is private.
     pub(crate) update: Value,
 }
@@ -53,11 +55,13 @@ impl Row {
     /// The row to be written under `key`.
     pub(crate) fn put(&self, key: Vec<u8>) -> SideRow {
         let mut out = Vec::new();
-        cbor::map(&mut out, 5 + usize::from(matches!(self.by, Principal::Account(_))));
+        cbor::map(&mut out, 6 + usize::from(matches!(self.by, Principal::Account(_))));
         if let Principal::Account(account) = &self.by {
             cbor::text(&mut out, "a");
             cbor::bytes(&mut out, &account.0);
         }
+        cbor::text(&mut out, "c");
+        cbor::uint(&mut out, self.cut.0);
         cbor::text(&mut out, "e");
         cbor::bool(&mut out, matches!(self.update, Value::Enc(_)));
         cbor::text(&mut out, "f");
@@ -78,10 +82,11 @@ impl Row {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let missing = || Refusal::new(Code::Malformed, "a journal row lacks a part");
         let (mut soul, mut field, mut kind, mut sealed, mut update) = (None, None, None, None, None);
-        let mut by = Principal::Owner;
+        let (mut by, mut cut) = (Principal::Owner, Stamp::default());
         for (name, item) in cbor::decode_map(bytes)? {
             match name {
                 "a" => by = Principal::Account(PublicKey(item.array()?)),
+                "c" => cut = Stamp(item.uint()?),
                 "e" => sealed = Some(matches!(item, Item::Bool(true))),
                 "f" => field = Some(item.text()?.parse()?),
                 "k" => kind = Some(item.text()?.parse()?),
@@ -101,6 +106,7 @@ impl Row {
             field: field.ok_or_else(missing)?,
             kind: kind.ok_or_else(missing)?,
             by,
+            cut,
             update,
         })
     }
@@ -122,7 +128,8 @@ mod tests {
         let key = key(&prefix(&soul, &field), 7);
         for by in [Principal::Owner, Principal::Account(PublicKey([3; 32]))] {
             for update in [Value::Bytes(vec![0, 0].into()), Value::Enc(vec![1].into())] {
-                let row = Row { soul: soul.clone(), field: field.clone(), kind: Kind::listed(Kind::TEXT), by, update };
+                let (kind, cut) = (Kind::listed(Kind::TEXT), Stamp(9));
+                let row = Row { soul: soul.clone(), field: field.clone(), kind, by, cut, update };
                 let put = row.put(key.clone());
                 assert_eq!((put.ns, number(&put.key)), (NS, Some(7)));
                 assert_eq!(Row::read(&put.value.unwrap()), Ok(row));

@@ -6,8 +6,12 @@ use std::time::Duration;
 pub(crate) const MAX_ROOMS: usize = 512;
 /// Editors in one document: each change goes to all of them.
 pub(crate) const MAX_EDITORS: usize = 256;
+/// One in so many rooms, and places in one, is kept for callers who said who they are.
+pub(crate) const KEPT_FROM_ANYBODY: usize = 2;
 /// Bytes of updates that all open documents hold together, counted as they are stored.
 pub(crate) const MAX_OPEN_BYTES: usize = 256 << 20;
+/// What a struct of an update takes beside its bytes, about; five bytes can be one.
+pub(crate) const STRUCT_BYTES: usize = 48;
 /// Bytes of updates of one document; more belongs into blobs.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// A frame of a client: an editor that comes back with this much offline work is still taken in.
@@ -29,7 +33,7 @@ pub(crate) const SIGN_BYTES: usize = 32 << 10;
 /// A signed value, with room for what encodes it (the format's bound is 64 KiB).
 pub(crate) const MAX_UPDATE_BYTES: usize = (64 << 10) - 64;
 /// The same in a private node: ciphertext is up to 71 bytes longer than the value in it.
-pub(crate) const MAX_SEALED_UPDATE_BYTES: usize = (64 << 10) - 128;
+pub(crate) const MAX_SEALED_UPDATE_BYTES: usize = rustdht_graph::yjs::MAX_SEALED_BYTES;
 /// After a failure signing is tried again, at first after this long, later after up to [`RETRY_MOST_MS`].
 pub(crate) const RETRY_FIRST_MS: u64 = 250;
 /// The longest pause between two attempts to sign.
@@ -48,6 +52,8 @@ pub(crate) const MAX_PREVIEWS_BYTES: usize = 4 << 20;
 pub(crate) const ADOPT_AFTER_MS: u64 = 30_000;
 /// Messages a second to other gateways, of all rooms together; below what a member takes from one source.
 pub(crate) const BROADCASTS_PER_SECOND: u64 = 150;
+/// Those of them that carry awareness: who only moves a cursor must not hold up what others type.
+pub(crate) const AWARENESS_PER_SECOND: u64 = 100;
 /// Awareness states of one document, and the clients that are remembered after they left.
 pub(crate) const MAX_STATES: usize = 512;
 /// One awareness state as JSON.

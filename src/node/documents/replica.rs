@@ -8,6 +8,8 @@ use std::sync::Arc;
 use rustdht_core::{Entry, EntryId, Value};
 use rustdht_graph::yjs::{Document, Ranges, StateVector, Update};
 
+use super::limits::STRUCT_BYTES;
+
 /// Elements and deletions that something holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Coverage {
@@ -84,7 +86,7 @@ impl Replica {
         for entry in entries.iter().filter(|entry| !unready.contains(&entry.id)) {
             if let Some(update) = update_of(entry) {
                 replica.given.add(&update);
-                replica.bytes += entry.weight();
+                replica.bytes += entry.weight() + update.struct_count() * STRUCT_BYTES;
             }
         }
         replica
@@ -106,7 +108,7 @@ impl Replica {
             // Others were waiting for it; what came with them is told by the clocks.
             std::cmp::Ordering::Less => self.given.rest(&Update::decode(&self.document.diff(&before)).ok()?),
         };
-        self.bytes += new.encode().len();
+        self.bytes += new.encode().len() + new.struct_count() * STRUCT_BYTES;
         self.given.add(&new);
         Some(new)
     }

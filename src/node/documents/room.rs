@@ -21,7 +21,7 @@ mod view;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
-use rustdht_core::{EntryId, Field, Kind, Soul, Value};
+use rustdht_core::{EntryId, Field, Kind, Soul, Stamp, Value};
 use rustdht_graph::yjs::{Ranges, Update};
 
 use super::{
@@ -118,6 +118,8 @@ pub(crate) struct Room {
     private: bool,
     /// When the field was last deleted, as far as known here.
     cut_ms: u64,
+    /// The stamp of the last deletion that keystrokes here come after.
+    pub(crate) cut: Stamp,
 }
 
 impl Room {
@@ -145,6 +147,7 @@ impl Room {
             next_row: 0,
             private: false,
             cut_ms: 0,
+            cut: Stamp::default(),
         }
     }
 

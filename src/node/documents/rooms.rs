@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -18,7 +18,9 @@ use tokio_util::task::TaskTracker;
 use super::{
     EditorId, UserTag,
     journal::{self, Row},
-    limits::{BROADCASTS_PER_SECOND, LEFT_OVER_PAGE, MAILBOX, MAX_INBOUND_BYTES, MAX_OPEN_BYTES, MAX_ROOMS},
+    limits::{
+        BROADCASTS_PER_SECOND, KEPT_FROM_ANYBODY, LEFT_OVER_PAGE, MAILBOX, MAX_INBOUND_BYTES, MAX_OPEN_BYTES, MAX_ROOMS,
+    },
     live,
     outbox::{DocumentHandle, Input, Join, Outbox, outbox},
     task,
@@ -37,7 +39,7 @@ pub(crate) type Place = (Soul, Field);
 
 /// Every open document of a node.
 pub(crate) struct Documents {
-    rooms: Mutex<HashMap<Place, mpsc::Sender<Input>>>,
+    rooms: Mutex<HashMap<Place, Door>>,
     inbound: Arc<Semaphore>,
     tracker: TaskTracker,
     editors: AtomicU64,
@@ -51,6 +53,21 @@ pub(crate) struct Documents {
 impl fmt::Debug for Documents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Documents").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// How a room is reached.
+struct Door {
+    mailbox: mpsc::Sender<Input>,
+    /// The field changed, and the room has not looked yet: a full mailbox must not hide a deletion.
+    changed: Arc<AtomicBool>,
+}
+
+impl Door {
+    fn changed(&self) {
+        self.changed.store(true, Ordering::Release);
+        // It only wakes the room: a full mailbox has other messages, after which the room looks.
+        let _ = self.mailbox.try_send(Input::Changed);
     }
 }
 
@@ -99,33 +116,35 @@ impl Documents {
         Some(chain)
     }
 
-    /// Whether one more message may go to the other gateways now.
-    pub(crate) fn may_tell(&self, now_ms: u64) -> bool {
+    /// Whether one more message may go to the other gateways now, of which at most `most` go in a second.
+    pub(crate) fn may_tell(&self, now_ms: u64, most: u64) -> bool {
         let mut rate = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if rate.second != now_ms / 1000 {
             *rate = Rate { second: now_ms / 1000, used: 0 };
         }
-        rate.used += 1;
-        rate.used <= BROADCASTS_PER_SECOND
+        let may = rate.used < most.min(BROADCASTS_PER_SECOND);
+        rate.used += u64::from(may);
+        may
     }
 
     fn find(&self, place: &Place) -> Option<mpsc::Sender<Input>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).get(place).cloned()
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).get(place).map(|door| door.mailbox.clone())
     }
 
-    /// The room of a place; opened if it is not.
-    fn room(&self, inner: &Arc<Inner>, place: &Place) -> Result<mpsc::Sender<Input>, Error> {
+    /// The room of a place; opened if it is not, and fewer than `most` are.
+    fn room(&self, inner: &Arc<Inner>, place: &Place, most: usize) -> Result<mpsc::Sender<Input>, Error> {
         let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is closed and still here died.
-        if let Some(room) = rooms.get(place).filter(|room| !room.is_closed()) {
+        if let Some(room) = rooms.get(place).map(|door| &door.mailbox).filter(|room| !room.is_closed()) {
             return Ok(room.clone());
         }
-        if rooms.len() >= MAX_ROOMS || self.bytes.load(Ordering::Relaxed) > MAX_OPEN_BYTES {
+        if rooms.len() >= most || self.bytes.load(Ordering::Relaxed) > MAX_OPEN_BYTES {
             return Err(Error::Overloaded);
         }
         let (sender, mailbox) = mpsc::channel(MAILBOX);
-        rooms.insert(place.clone(), sender.clone());
-        self.tracker.spawn(task::run(Arc::clone(inner), place.clone(), mailbox));
+        let changed = Arc::new(AtomicBool::new(false));
+        rooms.insert(place.clone(), Door { mailbox: sender.clone(), changed: Arc::clone(&changed) });
+        self.tracker.spawn(task::run(Arc::clone(inner), place.clone(), mailbox, changed));
         Ok(sender)
     }
 
@@ -142,6 +161,11 @@ impl Documents {
     pub(crate) fn remove(&self, place: &Place) {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).remove(place);
     }
+}
+
+/// How many of `all` places this caller may be the last to take.
+pub(super) fn most(by: &Principal, all: usize) -> usize {
+    if *by == Principal::Anonymous { all - all / KEPT_FROM_ANYBODY } else { all }
 }
 
 /// Names a user who has no account: the owner, or somebody who only reads.
@@ -184,7 +208,7 @@ impl Node {
             if self.inner.stopping.is_cancelled() {
                 return Err(Error::Stopping);
             }
-            let room = documents.room(&self.inner, &place)?;
+            let room = documents.room(&self.inner, &place, most(&by, MAX_ROOMS))?;
             let (sender, outbox) = outbox();
             let (reply, answer) = oneshot::channel();
             let user = user.clone().unwrap_or_else(|| nameless(&by));
@@ -291,8 +315,7 @@ fn changed(documents: &Documents, soul: &Soul, field: &Field) {
         let below = open == soul || (authority && open.as_str().starts_with(soul.as_str()));
         let community = authority && soul.as_str().starts_with('~') && field.as_str() == "revoked";
         if (open == soul && named == field) || (authority && below) || community {
-            // A full mailbox has other messages after which the room looks anyway.
-            let _ = room.try_send(Input::Changed);
+            room.changed();
         }
     }
 }
@@ -300,7 +323,7 @@ fn changed(documents: &Documents, soul: &Soul, field: &Field) {
 impl Documents {
     fn changed_all(&self) {
         for room in self.rooms.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            let _ = room.try_send(Input::Changed);
+            room.changed();
         }
     }
 }
@@ -335,7 +358,7 @@ async fn left_over(inner: &Arc<Inner>) {
         }
         let mut waiting = Vec::new();
         for place in &places {
-            if let Ok(room) = inner.documents.room(inner, place) {
+            if let Ok(room) = inner.documents.room(inner, place, MAX_ROOMS) {
                 // An error means that it is closing, which is waited for below.
                 let _ = room.send(Input::Changed).await;
                 waiting.push(room);

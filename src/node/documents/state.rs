@@ -6,7 +6,7 @@ use rustdht_core::{Code, Entry, Field, Kind, Refusal, Soul, Value};
 use rustdht_graph::{FieldRef, NodeState, yjs::Ranges};
 
 use super::{hidden, replica::update_of, room::View};
-use crate::{Error, Node, Principal, node::Inner, private};
+use crate::{Error, Node, Principal, merger::Unless, node::Inner, private};
 
 /// The node as `reader` sees it.
 pub(crate) async fn read(inner: &Arc<Inner>, soul: &Soul, reader: Principal) -> Result<NodeState, Error> {
@@ -49,7 +49,8 @@ pub(crate) async fn view(
     entries.sort_by_key(|entry| (entry.cut_stamp(), entry.stamp, entry.id));
     let mut hidden = hidden::read(&*inner.shared.ports.store, &(node.soul().clone(), field.clone())).await?;
     hidden.extend(&out_of_sight(node, field));
-    Ok(View { entries, hidden, cut_ms: cut_ms(node, field), private: is_private })
+    let cut = Unless::cut(node, field);
+    Ok(View { entries, hidden, cut_ms: cut_ms(node, field), cut, private: is_private })
 }
 
 /// When the field was last deleted or erased.

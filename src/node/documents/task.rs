@@ -4,7 +4,10 @@ mod sign;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,11 +23,14 @@ use tokio::sync::mpsc;
 use super::{
     Close, EditorId, hidden,
     journal::{self, Row},
-    limits::{BATCH_FRAMES, EMPTY_ROOM_FAILURES, MAX_EDITORS, MAX_ROWS, TICK, TICK_LEAST},
+    limits::{
+        AWARENESS_PER_SECOND, BATCH_FRAMES, BROADCASTS_PER_SECOND, EMPTY_ROOM_FAILURES, MAX_EDITORS, MAX_ROWS, TICK,
+        TICK_LEAST,
+    },
     live::{self, Body, Live},
     outbox::{Input, Join, Sender},
     room::{Change, Effect, Room, RowOf, Verdict, View, value_of},
-    rooms::Place,
+    rooms::{self, Place},
     state,
 };
 use crate::{Error, Principal, node::Inner};
@@ -53,13 +59,15 @@ struct Task {
     counted: usize,
     /// The field changed, and the room was not told yet.
     changed: bool,
+    /// The same, said by whoever brings changes.
+    dirty: Arc<AtomicBool>,
     /// The document is gone, or the store failed: nothing more is taken.
     ended: bool,
 }
 
 /// Runs a room until nobody needs it.
-pub(crate) async fn run(inner: Arc<Inner>, place: Place, mut mailbox: mpsc::Receiver<Input>) {
-    let Some(mut task) = Task::open(&inner, &place, &mut mailbox).await else { return };
+pub(crate) async fn run(inner: Arc<Inner>, place: Place, mut mailbox: mpsc::Receiver<Input>, dirty: Arc<AtomicBool>) {
+    let Some(mut task) = Task::open(&inner, &place, &mut mailbox, dirty).await else { return };
     let retired = task.serve(&place, &mut mailbox).await;
     task.count(0);
     if !retired {
@@ -71,7 +79,12 @@ pub(crate) async fn run(inner: Arc<Inner>, place: Place, mut mailbox: mpsc::Rece
 impl Task {
     /// Reads the field and the journal for the first who comes. `None`: the field is no document, or not his to read, and
     /// nobody else waits.
-    async fn open(inner: &Arc<Inner>, place: &Place, mailbox: &mut mpsc::Receiver<Input>) -> Option<Self> {
+    async fn open(
+        inner: &Arc<Inner>,
+        place: &Place,
+        mailbox: &mut mpsc::Receiver<Input>,
+        dirty: Arc<AtomicBool>,
+    ) -> Option<Self> {
         let (soul, field) = place;
         loop {
             let input = tokio::time::timeout(OPEN_PATIENCE, mailbox.recv()).await.ok().flatten();
@@ -100,6 +113,7 @@ impl Task {
                         crowded: false,
                         counted: 0,
                         changed: false,
+                        dirty,
                         ended: false,
                     };
                     if let Some(input) = input {
@@ -150,6 +164,8 @@ impl Task {
         for (number, row) in rows {
             let Some(row) = row else { continue };
             let update = match &row.update {
+                // Typed before a deletion: it goes too.
+                _ if row.cut < room.cut => None,
                 Value::Enc(_) => state::open(inner, &node, row.by, field, &row.kind, &row.update),
                 plain => Some(plain.clone()),
             };
@@ -190,6 +206,8 @@ impl Task {
                     if verdict == Verdict::Signed && !self.grown.contains(&by) {
                         self.grown.push(by);
                     }
+                    // Perhaps the field was deleted meanwhile.
+                    self.changed |= verdict == Verdict::Later;
                     if verdict == Verdict::Refused {
                         // The others come back, and what they hold of it is theirs to bring, or goes.
                         let mut effects = self.room.expel(&by, now_ms);
@@ -257,7 +275,7 @@ impl Task {
 
     async fn join(&mut self, join: Join) {
         let Join { editor, by, user, may_write, sender, reply } = join;
-        let answer = if self.room.len() >= MAX_EDITORS {
+        let answer = if self.room.len() >= rooms::most(&by, MAX_EDITORS) {
             Err(Error::Overloaded)
         } else {
             // Each for himself: what one reader can open another may not.
@@ -286,6 +304,7 @@ impl Task {
         if self.room.has_staged() {
             self.journal().await;
         }
+        self.changed |= self.dirty.swap(false, Ordering::AcqRel);
         if std::mem::take(&mut self.changed) {
             self.look().await;
         }
@@ -295,7 +314,7 @@ impl Task {
         }
         self.carry_out(effects).await;
         if self.room.has_unsent()
-            && self.inner.documents.may_tell(now_ms)
+            && self.inner.documents.may_tell(now_ms, BROADCASTS_PER_SECOND)
             && let Some(body) = self.room.unsent()
         {
             self.tell(body).await;
@@ -356,7 +375,7 @@ impl Task {
             update = state::seal(&self.inner, node, row.by, &field, &kind, &update)?;
         }
         let key = journal::key(&self.prefix, row.number);
-        Some(Row { soul, field, kind, by: row.by, update }.put(key))
+        Some(Row { soul, field, kind, by: row.by, cut: self.room.cut, update }.put(key))
     }
 
     /// Looks at the field anew.
@@ -386,11 +405,12 @@ impl Task {
         }
         let Some(view) = seen else { return };
         self.crowded |= sign::is_crowded(&view);
+        let before = self.room.cut;
         match self.room.view(view) {
             Change::Goes(effects) => self.carry_out(effects).await,
             Change::Ends(close) => {
                 if close == Close::Deleted {
-                    self.drop_rows().await;
+                    self.remember_deleted(self.room.cut > before).await;
                     self.ended = true;
                 }
                 let effects = self.room.close_all(close);
@@ -399,13 +419,18 @@ impl Task {
         }
     }
 
-    /// The document was deleted: what is not signed goes with it, and what editors hold of it is known.
-    async fn drop_rows(&mut self) {
-        let rows = self.room.drop_rows();
+    /// The document was deleted: what is not signed goes with it, and what editors hold of it is known. Where only some of
+    /// it went, because its writer was revoked or took it back, what others typed is signed when the document opens again.
+    async fn remember_deleted(&mut self, whole: bool) {
+        let mut held = self.room.everything();
+        if !whole {
+            held.subtract(&self.room.unsigned());
+        }
+        let rows = if whole { self.room.drop_rows() } else { Vec::new() };
         let mut side: Vec<SideRow> = rows.iter().map(|row| journal::delete(journal::key(&self.prefix, *row))).collect();
         let store = Arc::clone(&self.inner.shared.ports.store);
         let place = (self.room.soul.clone(), self.room.field.clone());
-        let (held, now_ms) = (self.room.everything(), self.now_ms());
+        let now_ms = self.now_ms();
         let written = async {
             side.push(hidden::room_row(&*store, &place, &held).await?);
             store.apply(Batch { side, now_ms, ..Batch::default() }).await
@@ -432,7 +457,7 @@ impl Task {
                     }
                 }
                 Effect::Tell(body) => {
-                    if self.inner.documents.may_tell(self.now_ms()) {
+                    if self.inner.documents.may_tell(self.now_ms(), AWARENESS_PER_SECOND) {
                         self.tell(body).await;
                     }
                 }

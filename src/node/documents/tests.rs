@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Action, At, Error, NewAccount, Node, Op, Principal, RenderOptions, Wanted, WriteMode,
+    merger::Unless,
     tests::{Bench, NOW_MS, founding, request, text},
 };
 
@@ -214,6 +215,93 @@ async fn what_was_acknowledged_is_signed_after_a_kill() {
     closed(&again.node).await;
     assert_eq!(again.data("n").await, r#"{"t":{"@text":"abc"}}"#);
     assert_eq!(store.entries().len(), 2);
+}
+
+#[tokio::test]
+async fn a_large_change_of_a_private_document_survives_a_kill() {
+    let bench = Bench::new(1).await;
+    let new = NewAccount { name: "ada".into(), password: None };
+    let key = bench.node.create_account(new).await.unwrap().key;
+    let (ada, soul) = (Principal::Account(key), format!("~{key}/diary"));
+    let write = crate::NodeWrite { by: ada, ..request(&soul, WriteMode::Patch, &[("x", text("y"))]) };
+    bench.node.write(write).await.unwrap();
+    bench.node.set_recipients(ada, &soul.parse().unwrap(), vec![key]).await.unwrap();
+    let long = "secret ".repeat(30_000);
+    let mut editor = Editor::connect(&bench.node, &soul, ada, Client::new(1)).await;
+    editor.types(0, &long).await;
+    let (store, clock) = (Arc::clone(&bench.store), Arc::clone(&bench.clock));
+    // It goes without signing.
+    drop(bench);
+    assert_eq!(editor.ends().await, Close::Stopping);
+    assert!(rows(&store).await > 1);
+    let again = Bench::on(Arc::clone(&store), clock, 2, founding()).await;
+    let signed = async {
+        while rows(&store).await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, signed).await.unwrap();
+    closed(&again.node).await;
+    let render = RenderOptions { reader: ada, ..RenderOptions::default() };
+    let shown: Bytes = again.node.get(&soul.parse().unwrap(), At::Local, render).await.unwrap().unwrap().json;
+    assert!(String::from_utf8_lossy(&shown).contains(&long));
+}
+
+#[tokio::test]
+async fn what_was_typed_before_an_erase_is_not_signed_behind_it() {
+    let bench = Bench::new(1).await;
+    let (soul, field): (Soul, Field) = ("n".parse().unwrap(), "t".parse().unwrap());
+    bench.patch("n", &[("t", text("plain"))]).await;
+    let cut = |state: &rustdht_graph::NodeState| Unless::cut(state, &field);
+    let before = cut(&bench.node.state(&soul).await.unwrap());
+    let typed = Client::new(1);
+    let frame = typed.insert(0, "typed before");
+    let messages = message::read(&frame).unwrap();
+    let [message::Message::Update(update)] = messages[..] else { panic!("no update") };
+    let value = Value::Bytes(update.to_vec().into());
+    let draft = || rustdht_graph::Draft {
+        soul: soul.clone(),
+        field: field.clone(),
+        kind: rustdht_core::Kind::listed("text"),
+        slot: rustdht_core::Slot::Own,
+        value: Some(value.clone()),
+        kills: Vec::new(),
+        over: Vec::new(),
+        base: None,
+        after: rustdht_core::Stamp::default(),
+    };
+    let op = Op { soul: soul.clone(), field: field.clone(), action: Action::Delete { erase: true } };
+    bench.node.commit(Principal::Owner, vec![op], Duration::ZERO).await.unwrap();
+    // It was on its way to be signed when the erase came.
+    let unless = Some(Unless::CutAfter(before));
+    let late = bench.node.submit_unless(Principal::Owner, vec![draft()], Vec::new(), unless, Duration::ZERO).await;
+    assert!(matches!(late, Err(Error::Refused(refusal)) if refusal.code == rustdht_core::Code::Stale));
+    // A gateway that was killed before the room heard of the erase.
+    let row = journal::Row {
+        soul: soul.clone(),
+        field: field.clone(),
+        kind: rustdht_core::Kind::listed("text"),
+        by: Principal::Owner,
+        cut: before,
+        update: value.clone(),
+    };
+    let put = row.put(journal::key(&journal::prefix(&soul, &field), 0));
+    bench.node.side(vec![put]).await.unwrap();
+    let (store, clock) = (Arc::clone(&bench.store), Arc::clone(&bench.clock));
+    drop(bench);
+    let again = Bench::on(Arc::clone(&store), clock, 2, founding()).await;
+    let gone = async {
+        while rows(&store).await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    closed(&again.node).await;
+    assert!(!store.entries().iter().any(|entry| entry.kind.is_yjs()), "it was signed");
+    // What is typed after it is.
+    let now = Some(Unless::CutAfter(cut(&again.node.state(&soul).await.unwrap())));
+    again.node.submit_unless(Principal::Owner, vec![draft()], Vec::new(), now, Duration::ZERO).await.unwrap();
+    assert_eq!(again.data("n").await, r#"{"t":{"@text":"typed before"}}"#);
 }
 
 #[tokio::test]

@@ -6,14 +6,17 @@ use std::{
 };
 
 use rustdht_core::{
-    CommitId, Entry, Field, PublicKey, Soul,
-    ports::{Applied, Batch, Change, EndorsedPartition, FeedRow, IndexItem, Published, Replicator, StoreError},
+    CommitId, Entry, Field, PublicKey, Soul, Space,
+    ports::{
+        Applied, Batch, Change, EndorsedPartition, FeedRow, IndexItem, LOST_AND_FOUND, Published, Replicator, SideRow,
+        StoreError,
+    },
 };
 use rustdht_graph::{NodeState, Rules};
 use rustdht_wire::SignedCertificate;
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Answer, Job, Shared, group::Group, run::Groups};
+use super::{Answer, Job, Shared, deferred, group::Group, run::Groups};
 use crate::{Error, authority::Cause, cache::ReadCache, documents::Hidden};
 
 /// History rows of one field that an erase looks through at a time.
@@ -103,14 +106,14 @@ impl Committer {
                     // An error means that nobody watches.
                     let _ = self.feed.send(Arc::new(FeedRow { number: feed, ms: group.now_ms, changes }));
                 }
+                self.publish(published).await;
+                // An error means that whoever answers is gone: the node stops.
+                let _ = self.answers.send(group.answers).await;
                 for owner in judged {
                     if let Err(error) = self.announce(&owner).await {
                         tracing::error!(%error, "watchers were not told of what a revocation hides");
                     }
                 }
-                self.publish(published).await;
-                // An error means that whoever answers is gone: the node stops.
-                let _ = self.answers.send(group.answers).await;
             }
             Ok(Applied::Conflict) => {
                 self.shared.epoch.fetch_add(1, Ordering::AcqRel);
@@ -207,9 +210,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Erases reach what only history still holds.
+    /// Erases reach what only history still holds, what waits for its time, and what a repair put aside.
     async fn forget(&self, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<(), StoreError> {
+        deferred::forget(&self.shared, batch, erases).await?;
         for eraser in erases {
+            batch.side.extend(self.put_aside(eraser).await?);
             let rules = Rules::of(&eraser.soul);
             let mut before = None;
             loop {
@@ -224,6 +229,26 @@ impl Committer {
             }
         }
         Ok(())
+    }
+
+    /// The removal of what a repair put aside of the field. Damaged rows cannot be judged one by one: they go, but for
+    /// those that somebody else signed whose values the eraser does not reach.
+    async fn put_aside(&self, eraser: &Entry) -> Result<Vec<SideRow>, StoreError> {
+        if rustdht_graph::is_permanent(&eraser.soul, &eraser.field) {
+            return Ok(Vec::new());
+        }
+        let reaches_all = match eraser.soul.space() {
+            Space::Owned(owner) => owner == eraser.author,
+            Space::Mirror => false,
+            Space::Public | Space::Content(_) | Space::Local => true,
+        };
+        let prefix = [eraser.soul.as_bytes(), b"\0", eraser.field.as_bytes(), b"\0"].concat();
+        let mut rows = self.shared.ports.store.side_scan(LOST_AND_FOUND, &prefix, u32::MAX).await?;
+        rows.retain(|(_, kept)| {
+            reaches_all || deferred::envelope_header(kept).map_or(true, |header| header.author == eraser.author)
+        });
+        let gone = |(key, _)| SideRow { ns: LOST_AND_FOUND, key, value: None, insert_only: false };
+        Ok(rows.into_iter().map(gone).collect())
     }
 
     async fn publish(&self, published: Published) {

@@ -1,19 +1,28 @@
 //! Commits stamped ahead of the clock: kept durably, outside every index, until they are due.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
-use rustdht_core::{Code, CommitId, PublicKey, Refusal, ports::SideRow};
-use rustdht_wire::{Header, Place};
+use rustdht_core::{
+    Code, CommitId, Entry, PublicKey, Refusal,
+    ports::{Batch, SideRow, StoreError},
+};
+use rustdht_wire::{EndorsedBy, Extras, Header, Place, Verified, envelope_of};
 
 use super::{Foreign, Origin, Shared};
 use crate::{Config, Error, Ports};
 
 /// Namespace of the rows: key = due time in milliseconds, big-endian, the commit id, and the first bytes of the
-/// envelope's BLAKE3; value = one byte for the origin (0: a member, 1: a door, 2: a stranger at a door), and the envelope.
+/// envelope's BLAKE3; value = one byte for the origin (0: a member, 1: a door, 2: a stranger at a door; and 4 where an
+/// erase of an earlier stamp may reach it), and the envelope.
 pub(crate) const NS: &str = "deferred";
 /// Rows looked at for due commits at a time.
 const PAGE: u32 = 256;
+/// In the first byte of a row: some operation is compared with erases by less than its stamp.
+const BASED: u8 = 4;
 
 /// When an envelope is due, of which commit it is, and which part: two envelopes of one commit may hold different
 /// operations of it.
@@ -105,7 +114,7 @@ impl Deferred {
             return Err(Refusal::new(Code::TooEarly, detail));
         }
         self.note(key, author, foreign.envelope.len());
-        let value = [&[origin_byte(foreign.origin)], &*foreign.envelope].concat();
+        let value = row_value(foreign.origin, &foreign.verified, &foreign.envelope);
         Ok(Some(SideRow { ns: NS, key: row_key(&key), value: Some(value), insert_only: false }))
     }
 
@@ -159,6 +168,94 @@ const fn origin_byte(origin: Origin) -> u8 {
     }
 }
 
+fn row_value(origin: Origin, verified: &Verified, envelope: &[u8]) -> Vec<u8> {
+    let mut entries = verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok());
+    let based = if entries.any(|entry| entry.base.is_some()) { BASED } else { 0 };
+    [&[origin_byte(origin) | based], envelope].concat()
+}
+
+fn read_value(value: Vec<u8>) -> (Origin, Bytes) {
+    let mut envelope = Bytes::from(value);
+    let origin = match if envelope.is_empty() { 0 } else { envelope.split_to(1)[0] & !BASED } {
+        1 => Origin::Door,
+        2 => Origin::Stranger,
+        _ => Origin::Member,
+    };
+    (origin, envelope)
+}
+
+/// Takes out of the rows what erases cover. What they are about stays: a commit of which only a part is covered goes on
+/// waiting for its time with the rest. The merger counts what it counted; when the time comes it finds less.
+pub(super) async fn forget(shared: &Shared, batch: &mut Batch, erases: &[Arc<Entry>]) -> Result<(), StoreError> {
+    let Some(last_ms) = erases.iter().map(|eraser| eraser.stamp.ms()).max() else { return Ok(()) };
+    let reached = |key: &[u8], value: &[u8]| {
+        let based = value.first().is_some_and(|first| first & BASED != 0);
+        based || read_key(key).is_some_and(|(until_ms, ..)| until_ms <= last_ms)
+    };
+    // What the same transaction writes or removes is decided there.
+    let own: HashSet<&[u8]> = batch.side.iter().filter(|row| row.ns == NS).map(|row| row.key.as_slice()).collect();
+    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    if shared.deferred.load(Ordering::Relaxed) > 0 {
+        rows = shared.ports.store.side_scan(NS, &[], u32::MAX).await?;
+        rows.retain(|(key, value)| !own.contains(key.as_slice()) && reached(key, value));
+    }
+    let fresh = batch.side.iter().filter(|row| row.ns == NS);
+    rows.extend(
+        fresh.filter_map(|row| Some((row.key.clone(), row.value.clone()?))).filter(|(key, row)| reached(key, row)),
+    );
+    for (key, value) in rows {
+        let (origin, envelope) = read_value(value);
+        let certificates = shared.authority.certificates_for(std::slice::from_ref(&envelope)).await?;
+        let rules = shared.authority.rules(shared.ports.clock.now_ms(), &certificates);
+        let place = if origin.is_door() { Place::Door } else { Place::Replica };
+        let Ok(checked) = rustdht_wire::check(&envelope, place, &rules) else { continue };
+        let covered = |entry: &Entry| {
+            erases.iter().any(|eraser| {
+                let same = eraser.soul == entry.soul && eraser.field == entry.field;
+                same && rustdht_graph::Rules::of(&eraser.soul).erases(eraser, entry)
+            })
+        };
+        let any = checked.operations().iter().filter_map(|(_, entry)| entry.as_ref().ok()).any(covered);
+        // It was verified when it came; what is damaged since is said when it is due.
+        if any && let Ok(mut verified) = checked.verify() {
+            verified.entries.retain(|(_, entry)| entry.as_ref().is_ok_and(|entry| !covered(entry)));
+            let vouches = !shared.authority.wants_members()
+                || !verified.endorsements.is_empty()
+                || shared.authority.membership(verified.header.stamp).is_some();
+            if origin.is_door() && !vouches && !verified.entries.is_empty() {
+                // A part is admitted with an endorsement only. Whole, it loses what is covered when it is due.
+                continue;
+            }
+            batch.side.push(SideRow { ns: NS, key, value: rest(shared, origin, verified), insert_only: false });
+        }
+    }
+    Ok(())
+}
+
+/// The row of what is left of a commit: as a member would send it, since at a door a commit is whole. `None`: nothing.
+fn rest(shared: &Shared, origin: Origin, mut verified: Verified) -> Option<Vec<u8>> {
+    if origin == Origin::Door
+        && let Some(member) = shared.authority.membership(verified.header.stamp)
+        && shared.authority.wants_members()
+    {
+        let signature = rustdht_wire::endorse(&shared.gateway, &verified.commit.id);
+        verified.endorsements.push(EndorsedBy { certificate: member.leaf().id(), signature });
+        verified.certificates.extend(member.chain.iter().cloned());
+    }
+    let entries: Vec<&Entry> = verified.entries.iter().filter_map(|(_, entry)| entry.as_ref().ok()).collect();
+    if entries.is_empty() {
+        return None;
+    }
+    let extras = Extras { certificates: &verified.certificates, endorsements: &verified.endorsements };
+    match envelope_of(&verified.commit, &entries, &extras) {
+        Ok(envelope) => Some(row_value(Origin::Member, &verified, &envelope)),
+        Err(error) => {
+            tracing::error!(commit = %verified.commit.id, %error, "what an erase left of a deferred commit is lost");
+            None
+        }
+    }
+}
+
 /// The commits that are due, from their rows. A row that cannot be read any more is passed over and stays.
 pub(super) async fn load_due(shared: &Shared) -> Result<Vec<(Key, Foreign)>, Error> {
     let now_ms = shared.ports.clock.now_ms();
@@ -168,12 +265,7 @@ pub(super) async fn load_due(shared: &Shared) -> Result<Vec<(Key, Foreign)>, Err
         if key.0 > now_ms {
             break;
         }
-        let mut envelope = Bytes::from(value);
-        let origin = match if envelope.is_empty() { 0 } else { envelope.split_to(1)[0] } {
-            1 => Origin::Door,
-            2 => Origin::Stranger,
-            _ => Origin::Member,
-        };
+        let (origin, envelope) = read_value(value);
         rows.push((key, origin, envelope));
     }
     let envelopes: Vec<Bytes> = rows.iter().map(|(.., envelope)| envelope.clone()).collect();
@@ -185,7 +277,7 @@ pub(super) async fn load_due(shared: &Shared) -> Result<Vec<(Key, Foreign)>, Err
         let place = if origin.is_door() { Place::Door } else { Place::Replica };
         // It was verified when it came; what was kept on disk is verified again.
         match rustdht_wire::check(&envelope, place, &rules).and_then(rustdht_wire::Checked::verify) {
-            Ok(verified) => due.push((key, Foreign { verified, envelope, origin })),
+            Ok(verified) => due.push((key, Foreign { verified, envelope, origin, endorsed: Vec::new() })),
             Err(refusal) => tracing::error!(commit = %key.1, %refusal, "a deferred commit is damaged"),
         }
     }

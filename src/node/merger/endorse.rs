@@ -26,11 +26,15 @@ impl Merger {
     }
 
     /// A commit from a door or a member was joined: what it stands under is kept, and one from a door is endorsed and pushed.
-    pub(super) fn vouch(&self, group: &mut Group, foreign: &Foreign) {
+    /// `taken`: something of it is part of the state now.
+    pub(super) fn vouch(&self, group: &mut Group, foreign: &Foreign, taken: bool) {
         let verified = &foreign.verified;
         let id = verified.commit.id;
         group.certificates(&self.shared.authority, &verified.certificates);
-        self.endorsed(group, id, &verified.endorsements);
+        // What was held of the commit may be gone by now, and its endorsements with it: an entry that is new brings them
+        // again. Without one, those that are durable make no group of their own.
+        let news = verified.endorsements.iter().filter(|by| taken || !foreign.endorsed.contains(&by.certificate));
+        self.endorsed(group, id, &news.copied().collect::<Vec<_>>());
         if !foreign.origin.is_door() {
             return;
         }

@@ -69,7 +69,8 @@ impl Merger {
             }
         }
         if results.iter().any(|(.., result)| matches!(result, Ok(Some(_)))) {
-            self.vouch(group, foreign);
+            let taken = results.iter().any(|(.., result)| *result == Ok(Some(Outcome::Taken)));
+            self.vouch(group, foreign, taken);
         }
         group.commit(verified.commit.clone());
         ForeignDone { results }
@@ -80,11 +81,15 @@ impl Merger {
     pub(super) fn foreign_all(&mut self, group: &mut Group, commits: &[Foreign]) -> Vec<ForeignDone> {
         let mut done: Vec<ForeignDone> = commits.iter().map(|foreign| self.foreign(group, foreign, None)).collect();
         for (foreign, done) in commits.iter().zip(&mut done) {
+            let vouched = done.results.iter().any(|(.., result)| matches!(result, Ok(Some(_))));
             for (index, _, result) in done.results.iter_mut().filter(|(_, _, result)| *result == Ok(None)) {
                 let entry = foreign.verified.entries.iter().find(|(at, _)| at == index);
                 if let Some((_, Ok(entry))) = entry {
                     *result = Ok(outcome(self.join(group, Arc::new(entry.clone()))));
                 }
+            }
+            if !vouched && done.results.iter().any(|(.., result)| matches!(result, Ok(Some(_)))) {
+                self.vouch(group, foreign, true);
             }
         }
         done

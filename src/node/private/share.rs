@@ -7,12 +7,14 @@ use rustdht_graph::{Action, Content, Draft, NodeState, Pen, Shown, Wanted};
 use rustdht_wire::limits::MAX_OPERATIONS;
 
 use super::{FIELD, KeyId, NodeKey, Opener, Wrap, wrap, wraps};
-use crate::{At, Error, Node, Principal, RenderOptions, accounts};
+use crate::{At, Error, Node, Principal, RenderOptions, accounts, merger::Unless};
 
 /// Recipients of one node. A change of recipients has to fit into one commit, with a wrap for each.
 pub const MAX_RECIPIENTS: usize = 256;
 /// Commits of one change of recipients: one for the keys, one for each field that was written in the clear.
 const MAX_COMMITS: usize = 4096;
+/// How often fields that others write at the same time are planned anew.
+const MAX_RETRIES: usize = 64;
 
 /// Somebody who can read a private node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,25 +233,34 @@ impl Node {
         }
         let _turn = self.inner.accounts.sharing.lock().await;
         let (shared, mut tried) = (&self.inner.shared, HashSet::new());
-        let mut commits = Vec::new();
+        let (mut commits, mut retries) = (Vec::new(), MAX_RETRIES);
         let mut state = self.state(soul).await?;
         while commits.len() < MAX_COMMITS {
             let opener = super::opener(&shared.keyring, &state, &by);
             let pen = self.pen(by, soul, &field()?).await?;
             let (entropy, now) = (&*shared.ports.entropy, Stamp::from_ms(shared.ports.clock.now_ms()));
             let mut drafts = plan_keys(&state, &pen, opener.clone(), &targets, now, entropy)?;
+            let mut unless = None;
             while drafts.is_empty() {
                 let Some(name) = plain_fields(&state).into_iter().find(|name| !tried.contains(name)) else { break };
                 let Some(mut opener) = opener.clone() else { break };
                 tried.insert(name.clone());
                 let pen = self.pen(by, soul, &name).await?;
+                // It forgets what it writes anew: nothing may come in between.
+                unless = Some(Unless::WrittenAfter(Unless::written(&state, &name)));
                 drafts = plan_encryption(&state, &pen, &mut opener, &name, entropy)?.unwrap_or_default();
             }
             if drafts.is_empty() {
                 break;
             }
-            let made = self.submit_drafts(by, drafts, Vec::new(), std::time::Duration::ZERO).await?;
-            commits.extend(made.commit);
+            match self.submit_unless(by, drafts, Vec::new(), unless, std::time::Duration::ZERO).await {
+                Ok(made) => commits.extend(made.commit),
+                Err(Error::Refused(refusal)) if refusal.code == Code::Stale && retries > 0 => {
+                    retries -= 1;
+                    tried.clear();
+                }
+                Err(error) => return Err(error),
+            }
             state = self.state(soul).await?;
         }
         let left_plain = plain_fields(&state).into_iter().collect();

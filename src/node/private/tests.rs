@@ -483,3 +483,15 @@ async fn nobody_makes_a_public_node_private() {
     assert!(house.bench.data("public/x").await.contains("readable"), "it is encrypted under a key that others know");
     assert_eq!(house.bench.node.recipients(&soul).await.unwrap(), Vec::new());
 }
+
+#[tokio::test]
+async fn documents_just_below_the_bound_of_a_value_are_taken() {
+    let house = House::new().await;
+    house.share(&[]).await;
+    for len in [65_340, 65_400, 65_430, 65_460, 65_500, 65_536] {
+        house.patch(&[("body", document("")), ("other", document(&"x".repeat(len)))]).await;
+        let seen = house.seen(house.by_ada()).await;
+        assert_eq!(seen["other"]["@text"].as_str().map(str::len), Some(len));
+        house.act(house.by_ada(), vec![("other", Action::Delete { erase: false })]).await.unwrap();
+    }
+}

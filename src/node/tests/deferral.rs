@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rustdht_core::{Code, Soul, Stamp, Value};
+use rustdht_core::{
+    Body, Code, Entry, Kind, Soul, Stamp, Value,
+    ports::{Batch, GraphStore as _, LOST_AND_FOUND, SideRow},
+};
 use rustdht_testkit::{Author, ManualClock, write};
 
 use super::{Bench, NOW_MS, founding, text};
@@ -88,4 +91,57 @@ async fn a_part_that_waits_does_not_shadow_the_whole() {
     bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
     bench.clock.advance(HOUR_MS);
     wait_for(&bench, "a", r#"{"x":"one","y":"two"}"#).await;
+}
+
+fn holds(rows: &[(Vec<u8>, Vec<u8>)], text: &str) -> bool {
+    rows.iter().any(|(_, row)| row.windows(text.len()).any(|part| part == text.as_bytes()))
+}
+
+#[tokio::test]
+async fn an_erase_reaches_what_waits_and_what_a_repair_put_aside() {
+    let bench = Bench::new(1).await;
+    let soul: Soul = "a".parse().unwrap();
+    let net = bench.node.identity().net;
+    let mut author = Author::new(3);
+    let op = |field: &str, text: &str| write(&soul, field, Value::from(text)).unwrap();
+    // Due in 61 seconds: whole, in part, and under a base long before its stamp.
+    let stamp = Stamp::from_ms(NOW_MS + 61_000);
+    let whole = author.sign(net, stamp, vec![op("x", "secret one")]).unwrap();
+    let part = author.sign(net, stamp, vec![op("x", "secret two"), op("y", "kept")]).unwrap();
+    let compaction = rustdht_wire::Operation {
+        kind: Kind::listed("text"),
+        kills: vec![whole.entries[0].id],
+        base: Some(Stamp::from_ms(NOW_MS)),
+        slot: rustdht_core::Slot::Own,
+        ..write(&soul, "x", Value::Bytes((&b"secret three"[..]).into())).unwrap()
+    };
+    let later = author.sign(net, Stamp::from_ms(NOW_MS + HOUR_MS), vec![compaction]).unwrap();
+    for built in [whole, part, later] {
+        bench.node.commit_signed(built.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
+    }
+    let row = |field: &str| SideRow {
+        ns: LOST_AND_FOUND,
+        key: [b"a\0", field.as_bytes(), b"\0history\0", &[0; 8]].concat(),
+        value: Some(b"secret".to_vec()),
+        insert_only: false,
+    };
+    let batch = Batch { side: vec![row("x"), row("y")], now_ms: NOW_MS, ..Batch::default() };
+    bench.store.apply(batch).await.unwrap();
+    bench.clock.advance(2000);
+    let erase = rustdht_wire::Operation {
+        kind: Kind::listed(Kind::KILL),
+        slot: rustdht_core::Slot::Own,
+        body: Body::Live { value: Value::from(Entry::ERASE), salt: Some(rustdht_core::Salt([7; 16])) },
+        ..op("x", "")
+    };
+    let erase = author.sign(net, Stamp::from_ms(NOW_MS + 62_000), vec![erase]).unwrap();
+    bench.node.commit_signed(erase.envelope, Duration::ZERO, Principal::Owner).await.unwrap();
+    let rows = bench.store.side_scan("deferred", &[], 10).await.unwrap();
+    assert_eq!((rows.len(), holds(&rows, "secret"), holds(&rows, "kept")), (1, false, true));
+    let rows = bench.store.side_scan(LOST_AND_FOUND, &[], 10).await.unwrap();
+    assert_eq!((rows.len(), rows[0].0.starts_with(b"a\0y\0")), (1, true), "what is of another field stays");
+    // What an erase does not cover is admitted in its time.
+    bench.clock.advance(HOUR_MS);
+    wait_for(&bench, "a", r#"{"y":"kept"}"#).await;
+    assert!(bench.store.losers().iter().all(|loser| loser.entry.field.as_str() == "y"));
 }

@@ -6,7 +6,7 @@ use rustdht_core::{
     Code, Soul, Stamp, Value,
     ports::{GraphStore as _, IndexItem, IngestOutcome, ReplicaId},
 };
-use rustdht_testkit::{Author, write};
+use rustdht_testkit::{Author, set_add, set_remove, write};
 use rustdht_wire::{Extras, Rights, with_extras};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
     exchange::{export, pass},
     text,
 };
-use crate::{CertificateFilter, Error, Founding, Principal};
+use crate::{CertificateFilter, Error, Founding, Issue, Principal};
 
 async fn index(bench: &Bench) -> BTreeSet<IndexItem> {
     let (mut items, mut after) = (BTreeSet::new(), 0);
@@ -246,4 +246,84 @@ async fn a_member_stays_one_over_a_restart_and_renews_in_time() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("the certificate was not renewed");
+}
+
+#[tokio::test]
+async fn what_waited_for_its_cover_is_endorsed_when_it_is_taken() {
+    let a = Bench::founder(1).await;
+    let b = Bench::member(&a, 2).await;
+    let net = a.node.identity().net;
+    let mut owner = Author::new(3);
+    let soul: Soul = format!("~{}/list", owner.public()).parse().unwrap();
+    let add = owner.sign(net, Stamp::from_ms(NOW_MS), vec![set_add(&soul, "s", Value::from("x")).unwrap()]).unwrap();
+    let kill = vec![set_remove(&soul, "s", vec![add.entries[0].id]).unwrap()];
+    let kill = owner.sign(net, Stamp::from_ms(NOW_MS + 1), kill).unwrap();
+    for built in [&add, &kill] {
+        b.node.commit_signed(built.envelope.clone(), Duration::ZERO, Principal::Owner).await.unwrap();
+    }
+    let mut envelopes = b.node.ingest().soul_envelopes(&soul, 1 << 20).await;
+    assert_eq!(envelopes.len(), 2);
+    // The one without its value first.
+    envelopes
+        .sort_by_key(|envelope| !envelope.windows(add.commit.header.len()).any(|part| part == &*add.commit.header));
+    let outcomes = a.node.ingest().ingest(&ReplicaId("peer".into()), envelopes).await;
+    assert_eq!(outcomes, [IngestOutcome::Durable, IngestOutcome::Durable]);
+    assert_eq!(a.store.endorsements(&[add.commit.id]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn in_an_open_network_endorsements_are_exchanged_too() {
+    let a = Bench::new(1).await;
+    let b = Bench::joined(&a, 2).await;
+    let identity = a.node.identity();
+    let endorser = Author::new(9);
+    let wanted = Issue {
+        space: Some(Soul::of_key(identity.community)),
+        rights: Rights { endorse: true, ..Rights::default() },
+        ..super::authority::issue(endorser.public())
+    };
+    let certificate = Arc::new(a.node.issue(Principal::Owner, wanted).await.unwrap());
+    let op = vec![write(&"n".parse().unwrap(), "x", Value::from("v")).unwrap()];
+    let built = Author::new(3).sign(identity.net, Stamp::from_ms(NOW_MS), op).unwrap();
+    let signature = rustdht_wire::endorse(endorser.key(), &built.commit.id);
+    let by = rustdht_wire::EndorsedBy { certificate: certificate.id(), signature };
+    let extras = Extras { certificates: &[certificate], endorsements: &[by] };
+    let envelope = with_extras(&built.envelope, &extras).unwrap();
+    let outcomes = a.node.ingest().ingest(&ReplicaId("peer".into()), vec![envelope.into()]).await;
+    assert_eq!(outcomes, [IngestOutcome::Durable]);
+    reconcile(&a, &b).await;
+    assert_eq!(index(&a).await, index(&b).await);
+}
+
+#[tokio::test]
+async fn all_endorsements_that_are_asked_for_come_in_turn() {
+    let a = Bench::founder(1).await;
+    a.until_member().await;
+    let net = a.node.identity().net;
+    let op = vec![write(&"n".parse().unwrap(), "x", Value::from("v")).unwrap()];
+    let built = Author::new(3).sign(net, Stamp::from_ms(NOW_MS), op).unwrap();
+    for number in 100..140 {
+        let endorser = Author::new(number);
+        let wanted = Issue {
+            space: Some(Soul::of_key(a.node.identity().community)),
+            rights: Rights { endorse: true, ..Rights::default() },
+            ..super::authority::issue(endorser.public())
+        };
+        let certificate = Arc::new(a.node.issue(Principal::Owner, wanted).await.unwrap());
+        let signature = rustdht_wire::endorse(endorser.key(), &built.commit.id);
+        let by = rustdht_wire::EndorsedBy { certificate: certificate.id(), signature };
+        let envelope = with_extras(&built.envelope, &Extras { certificates: &[certificate], endorsements: &[by] });
+        let from = ReplicaId("peer".into());
+        assert_eq!(a.node.ingest().ingest(&from, vec![envelope.unwrap().into()]).await, [IngestOutcome::Durable]);
+    }
+    let b = Bench::member(&a, 2).await;
+    let mut rounds = 0;
+    while b.store.endorsements(&[built.commit.id]).await.unwrap().len() < 40 {
+        let held = index(&b).await;
+        let lacks: Vec<_> = index(&a).await.difference(&held).map(|item| item.record).collect();
+        let (envelopes, _) = a.node.ingest().envelopes(&lacks, 1 << 20).await;
+        b.node.ingest().ingest(&ReplicaId("a".into()), envelopes).await;
+        rounds += 1;
+        assert!(rounds <= 2, "each answer brings as many of those asked for as fit");
+    }
 }

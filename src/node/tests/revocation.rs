@@ -210,3 +210,29 @@ async fn a_plain_revocation_drops_what_it_hides_from_view_at_once() {
         a.node.write(NodeWrite { by: ada, ..request(&soul, WriteMode::Patch, &[("x", text("ada"))]) }).await.unwrap();
     assert!(String::from_utf8(made.node.unwrap().json.to_vec()).unwrap().contains(r#""x":"ada""#));
 }
+
+#[tokio::test]
+async fn who_waits_for_a_certificate_is_told_even_if_a_read_saw_it_first() {
+    let a = Bench::new(1).await;
+    let net = a.node.identity().net;
+    let mut house = house(net);
+    let bare = Arc::clone(&house.to_guest);
+    let op = vec![write(&house.soul, "x", Value::from("guest")).unwrap()];
+    let built = house.guest.sign(net, Stamp::from_ms(NOW_MS), op).unwrap();
+    let without = rustdht_wire::with_extras(&built.envelope, &rustdht_wire::Extras::default()).unwrap();
+    assert_eq!(take(&a, &[without.into()]).await, [IngestOutcome::Pending]);
+    let authority = &a.node.inner.shared.authority;
+    assert_eq!(authority.pending.len(), 1);
+    // Durable, and read by somebody, before those who wait are told.
+    let chain = [bare, Arc::clone(&house.to_steward)];
+    a.node.side(authority.rows(&chain)).await.unwrap();
+    assert!(authority.chain(&house.to_guest.id()).await.unwrap().is_some());
+    authority.learned(&chain);
+    for _ in 0..200 {
+        if a.data(&house.soul).await == r#"{"x":"guest"}"# {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("what waited for the certificate was not tried again");
+}

@@ -10,7 +10,7 @@ use crate::{
     Principal,
     documents::{
         Close, EditorId, UserTag,
-        limits::{MAX_DOCUMENT_BYTES, MAX_ECHO_BYTES, MAX_RANGES},
+        limits::{MAX_DOCUMENT_BYTES, MAX_ECHO_BYTES, MAX_RANGES, STRUCT_BYTES},
         live::Body,
         message::{self, Message},
     },
@@ -117,10 +117,10 @@ impl Room {
             return Err(Close::Forbidden);
         }
         // What cannot be signed is refused before anybody sees it.
-        if bytes.len() > self.most() {
-            split(&new, self.most()).map_err(|refusal| refused(&refusal))?;
-        }
-        if self.bytes() + bytes.len() > MAX_DOCUMENT_BYTES || self.held.len() > MAX_RANGES {
+        split(&new, self.most()).map_err(|refusal| refused(&refusal))?;
+        let staged: usize = self.staged.iter().map(|staged| staged.update.struct_count()).sum();
+        let more = bytes.len() + (staged + new.struct_count()) * STRUCT_BYTES;
+        if self.bytes() + more > MAX_DOCUMENT_BYTES || self.held.len() > MAX_RANGES {
             return Err(Close::TooLarge);
         }
         self.held.add(&new);

@@ -1,6 +1,6 @@
 //! From keystrokes to signed entries: journalled first, then gathered by author, then signed.
 
-use rustdht_graph::yjs::{Update, merge, split};
+use rustdht_graph::yjs::{Ranges, Update, merge, split};
 
 use super::{Effect, Pending, Room, Staged};
 use crate::{
@@ -190,9 +190,20 @@ impl Room {
         &self.wrote
     }
 
-    /// Rows of the journal that nobody is signing now, for when the document was deleted; they are forgotten here.
+    /// The elements that are durable and not signed.
+    pub(crate) fn unsigned(&self) -> Ranges {
+        let mut unsigned = Ranges::default();
+        for pending in self.pending.values().chain(self.signing.values()) {
+            pending.updates.iter().for_each(|update| unsigned.extend(&update.structs()));
+        }
+        unsigned
+    }
+
+    /// Rows of the journal, for when the document was deleted; they are forgotten here. What is being signed is among
+    /// them: if it was not signed before the deletion it never is.
     pub(crate) fn drop_rows(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.pending).into_values().flat_map(|pending| pending.rows).collect()
+        let signing = std::mem::take(&mut self.signing);
+        std::mem::take(&mut self.pending).into_values().chain(signing.into_values()).flat_map(|all| all.rows).collect()
     }
 
     /// When something is due, in milliseconds since the epoch.

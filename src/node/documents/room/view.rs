@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rustdht_core::{Entry, EntryId};
+use rustdht_core::{Entry, EntryId, Stamp};
 use rustdht_graph::yjs::Ranges;
 
 use super::{Effect, Room};
@@ -20,6 +20,8 @@ pub(crate) struct View {
     pub(crate) hidden: Ranges,
     /// When the field was last deleted or erased, in milliseconds since the epoch; 0: never.
     pub(crate) cut_ms: u64,
+    /// The stamp of the last deletion or erase by anybody, whether it takes effect or not.
+    pub(crate) cut: Stamp,
     /// The node is private.
     pub(crate) private: bool,
 }
@@ -37,6 +39,7 @@ impl Room {
     /// Takes the view, at first and whenever the field changed.
     pub(crate) fn view(&mut self, view: View) -> Change {
         self.private = view.private;
+        self.cut = view.cut;
         let mut entries: BTreeMap<EntryId, Ranges> = BTreeMap::new();
         let mut shown = Ranges::default();
         let mut new = Vec::new();

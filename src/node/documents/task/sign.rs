@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rustdht_core::{Kind, PublicKey, Slot, Stamp, Value, ports::SideRow};
+use rustdht_core::{Code, Kind, PublicKey, Slot, Stamp, Value, ports::SideRow};
 use rustdht_graph::{
     Draft,
     yjs::{self, COMPACT_AT, Update},
@@ -17,6 +17,7 @@ use crate::{
         rooms::Place,
         state,
     },
+    merger::Unless,
     node::Inner,
 };
 
@@ -62,7 +63,7 @@ impl Task {
         let rows = rows.iter().map(|row| journal::delete(journal::key(&self.prefix, *row))).collect();
         let node = crate::Node { inner: Arc::clone(&self.inner) };
         self.signing.push(match drafts {
-            Some(drafts) => Box::pin(sign(node, by, drafts, rows)),
+            Some(drafts) => Box::pin(sign(node, by, drafts, rows, self.room.cut)),
             None => Box::pin(give_up(node, by, rows)),
         });
     }
@@ -93,7 +94,7 @@ async fn compact(inner: &Arc<Inner>, place: &Place, kind: &Kind, by: Principal, 
 }
 
 /// Signs keystrokes; the journal's rows go in the same transaction.
-async fn sign(node: crate::Node, by: Principal, drafts: Vec<Draft>, rows: Vec<SideRow>) -> Signed {
+async fn sign(node: crate::Node, by: Principal, drafts: Vec<Draft>, rows: Vec<SideRow>, cut: Stamp) -> Signed {
     let mut commits: Vec<Vec<Draft>> = vec![Vec::new()];
     let mut bytes = 0;
     for draft in drafts {
@@ -114,8 +115,10 @@ async fn sign(node: crate::Node, by: Principal, drafts: Vec<Draft>, rows: Vec<Si
     for (at, drafts) in commits.into_iter().enumerate() {
         // The rows go with the last one: after a crash before it, what the others signed is not signed again.
         let side = if at == last { rows.clone() } else { Vec::new() };
-        match node.submit_drafts(by, drafts, side, Duration::ZERO).await {
+        // What was typed before a deletion must not be signed behind it: it would be back.
+        match node.submit_unless(by, drafts, side, Some(Unless::CutAfter(cut)), Duration::ZERO).await {
             Ok(_) => {}
+            Err(Error::Refused(refusal)) if refusal.code == Code::Stale => return (by, Verdict::Later),
             Err(Error::Refused(refusal)) => {
                 tracing::warn!(%refusal, "keystrokes of somebody who may not write any more are dropped");
                 return give_up(node, by, rows).await;
