@@ -1,10 +1,10 @@
 //! Everything that decides about an envelope except its signature.
 
 use bytes::Bytes;
-use rustdht_core::{Code, CommitId, Entry, EntryId, Mode, Refusal, Soul, Space, Timing, UNSIGNED, ports::StoredCommit};
+use rustdht_core::{Code, CommitId, Entry, Mode, Refusal, Soul, Space, Timing, UNSIGNED, ports::StoredCommit};
 
 use crate::{
-    Header, Operation, Place, Rules, Standing,
+    Header, Place, Rules,
     authority::{self, Authority},
     content,
     envelope::{Envelope, Ties},
@@ -64,7 +64,7 @@ fn check_signed(header: Header, envelope: &Envelope<'_>, place: Place, rules: &R
         leaves.push(raw.leaf(*index, &mut scratch));
         let judged = raw.parse(&mut last, Salted::Yes).and_then(|op| {
             let standing = author.judge(&op, &header.session, header.stamp, place, mirror)?;
-            Ok(entry(op, *index, id, &standing, &header))
+            Ok(op.into_entry(id, *index, &header, standing))
         });
         match judged.map_err(|refusal| refusal.within(&format!("ops.{index}"))) {
             Err(refusal) if place == Place::Door => return Err(refusal),
@@ -107,26 +107,6 @@ fn needs(entries: &Judged, rules: &Rules<'_>) -> Vec<Need> {
         Some(Need { position, of: wanted(entry.as_ref().ok()?)? })
     };
     entries.iter().enumerate().filter_map(need).collect()
-}
-
-fn entry(op: Operation, index: u16, commit: CommitId, standing: &Standing, header: &Header) -> Entry {
-    Entry {
-        id: EntryId::of(&commit, index),
-        commit,
-        index,
-        soul: op.soul,
-        field: op.field,
-        kind: op.kind,
-        slot: op.slot,
-        stamp: header.stamp,
-        author: header.author,
-        leaf: standing.leaf,
-        writer: standing.writer,
-        body: op.body,
-        kills: op.kills,
-        over: op.over,
-        base: op.base,
-    }
 }
 
 type Judged = Vec<(u16, Result<Entry, Refusal>)>;

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use cid::Cid;
 use rustdht_core::{
-    Body, Code, CommitId, Entry, EntryId, Field, Kind, MAX_VALUE_BYTES, NetId, Refusal, Session, Slot, Soul, Space,
-    Stamp, Timing, UNSIGNED, Value, Writer, cbor, ports::StoredCommit,
+    Body, Code, CommitId, Entry, Field, Kind, MAX_VALUE_BYTES, NetId, Refusal, Session, Slot, Soul, Space, Stamp,
+    Timing, UNSIGNED, Value, Writer, cbor, ports::StoredCommit,
 };
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Built, Header,
+    Built, Header, Standing,
     envelope::{Envelope, Ties},
     limits::{MAX_ENVELOPE_BYTES, MAX_OPERATIONS},
     merkle::{self, Hash},
@@ -81,7 +81,7 @@ pub(crate) fn check(header: Header, envelope: &Envelope<'_>) -> Result<Checked, 
     }
     check_soul(&operations)?;
     let id = CommitId::of(envelope.header);
-    let entries = entries(id, operations).into_iter().map(|entry| (entry.index, Ok(entry))).collect();
+    let entries = entries(id, &header, operations).into_iter().map(|entry| (entry.index, Ok(entry))).collect();
     let commit = stored(id, Bytes::copy_from_slice(envelope.header), &leaves);
     Ok(Checked::unsigned(Verified::new(header, commit, Timing::Admitted, entries)))
 }
@@ -137,26 +137,9 @@ fn check_soul(operations: &[Operation]) -> Result<(), Refusal> {
     }
 }
 
-fn entries(commit: CommitId, operations: Vec<Operation>) -> Vec<Entry> {
-    let writer = Writer::new(&UNSIGNED, None);
-    let entry = |(index, op): (u16, Operation)| Entry {
-        id: EntryId::of(&commit, index),
-        commit,
-        index,
-        soul: op.soul,
-        field: op.field,
-        kind: op.kind,
-        slot: op.slot,
-        stamp: Stamp(0),
-        author: UNSIGNED,
-        leaf: None,
-        writer,
-        body: op.body,
-        kills: op.kills,
-        over: op.over,
-        base: op.base,
-    };
-    (0..).zip(operations).map(entry).collect()
+fn entries(commit: CommitId, header: &Header, operations: Vec<Operation>) -> Vec<Entry> {
+    let unsigned = Standing { leaf: None, writer: Writer::new(&UNSIGNED, None) };
+    (0..).zip(operations).map(|(index, op)| op.into_entry(commit, index, header, unsigned)).collect()
 }
 
 fn stored(id: CommitId, header: Bytes, leaves: &[Hash]) -> StoredCommit {
@@ -252,9 +235,9 @@ pub fn content_commit(net: NetId, soul: &Soul, mut fields: Vec<(Field, Value)>) 
     }
     let id = CommitId::of(&header_bytes);
     Ok(Built {
+        entries: entries(id, &header, operations),
         header,
         commit: stored(id, header_bytes, &leaves),
-        entries: entries(id, operations),
         certificates: Vec::new(),
         endorsements: Vec::new(),
         envelope: envelope.into(),

@@ -1,12 +1,13 @@
 //! One operation: its map on the wire, and its leaf.
 
 use rustdht_core::{
-    Body, Code, Entry, EntryId, Field, Kind, MAX_KILLS, MAX_OVER, MAX_VALUE_BYTES, Refusal, Salt, Slot, Soul, Stamp,
-    Value, ValueHash,
+    Body, Code, CommitId, Entry, EntryId, Field, Kind, MAX_KILLS, MAX_OVER, MAX_VALUE_BYTES, Refusal, Salt, Slot, Soul,
+    Stamp, Value, ValueHash,
     cbor::{self, Reader},
 };
 
 use crate::{
+    Header, Standing,
     merkle::Hash,
     refuse::{Within, malformed, refuse},
 };
@@ -33,6 +34,16 @@ pub struct Operation {
     pub over: Vec<EntryId>,
     /// The least base or stamp of what a compaction kills.
     pub base: Option<Stamp>,
+}
+
+impl Operation {
+    /// The entry that this operation is in its commit.
+    pub(crate) fn into_entry(self, commit: CommitId, index: u16, header: &Header, standing: Standing) -> Entry {
+        let Self { soul, field, kind, slot, body, kills, over, base } = self;
+        let Standing { leaf, writer } = standing;
+        let (id, stamp, author) = (EntryId::of(&commit, index), header.stamp, header.author);
+        Entry { id, commit, index, soul, field, kind, slot, stamp, author, leaf, writer, body, kills, over, base }
+    }
 }
 
 /// The parts of an operation or an entry that its map is made of.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustdht_core::{
-    Body, CertificateId, Code, CommitId, Entry, EntryId, Field, MAX_KILLS, MAX_OVER, MAX_VALUE_BYTES, NetId, PublicKey,
-    Refusal, Session, Slot, Soul, Stamp, Value, ValueHash, cbor, ports::StoredCommit,
+    Body, CertificateId, Code, CommitId, Entry, Field, MAX_KILLS, MAX_OVER, MAX_VALUE_BYTES, NetId, PublicKey, Refusal,
+    Session, Slot, Soul, Stamp, Value, ValueHash, cbor, ports::StoredCommit,
 };
 
 use crate::{
@@ -200,23 +200,7 @@ pub fn sign_commit(
     let entries: Vec<Entry> = (0..n)
         .zip(operations)
         .zip(standings)
-        .map(|((index, op), Standing { leaf, writer })| Entry {
-            id: EntryId::of(&id, index),
-            commit: id,
-            index,
-            soul: op.soul,
-            field: op.field,
-            kind: op.kind,
-            slot: op.slot,
-            stamp,
-            author: header.author,
-            leaf,
-            writer,
-            body: op.body,
-            kills: op.kills,
-            over: op.over,
-            base: op.base,
-        })
+        .map(|((index, op), standing)| op.into_entry(id, index, &header, standing))
         .collect();
     let mut slots = Slots::default();
     for entry in &entries {
