@@ -14,6 +14,7 @@
 mod diff;
 mod document;
 mod edit;
+mod fold;
 mod ids;
 mod index;
 mod lib0;
@@ -32,9 +33,10 @@ mod laws;
 #[cfg(test)]
 mod stories;
 
-pub use document::{Applied, Document, MAX_WAITING, MAX_WAITING_BYTES};
+pub use document::Document;
+pub use fold::{Applied, MAX_WAITING, MAX_WAITING_BYTES};
 pub use ids::{Id, MAX_CLOCK, Ranges, StateVector};
 pub use merge::{merge, split};
 pub use update::{MAX_UPDATE_BYTES, Update};
-pub use upkeep::{COMPACT_AT, compact, hidden};
+pub use upkeep::{COMPACT_AT, COMPACT_BELOW, compact, hidden, unready};
 pub use write::{MAX_ENTRY_BYTES, MAX_SEALED_BYTES};

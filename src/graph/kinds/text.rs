@@ -6,7 +6,7 @@ use rustdht_core::{Code, Entry, EntryId, Kind, Refusal, Value};
 
 use crate::{
     Action, Content, Draft, Lattice, Planner, Shown,
-    yjs::{Document, write::write},
+    yjs::{self, Document, write::write},
 };
 
 pub(super) struct Text;
@@ -25,7 +25,7 @@ pub(super) fn view(kind: &str, entries: &[&Arc<Entry>]) -> Option<Shown> {
 }
 
 pub(super) fn unready(entries: &[&Arc<Entry>]) -> Vec<EntryId> {
-    Document::of(entries.iter().copied()).unready().into_iter().collect()
+    yjs::unready(entries.iter().copied()).into_iter().collect()
 }
 
 fn text_of(content: Option<&Content>) -> Result<&str, Refusal> {

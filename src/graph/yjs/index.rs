@@ -10,6 +10,7 @@ use rustdht_core::Kind;
 
 use super::{
     ids::{Id, Ranges, StateVector},
+    merge::squash,
     payload::{self, Payload},
     tree,
     update::{Body, Item, Parent, Section, Struct, Update},
@@ -191,6 +192,9 @@ impl Index {
             left.insert(client, held, end);
         }
         if left.is_empty() {
+            for run in &mut runs {
+                run.structs = squash(run.client, std::mem::take(&mut run.structs));
+            }
             return Ok(runs);
         }
         for (client, clock) in before {

@@ -15,7 +15,8 @@ use super::{
 const MIN_CUT_BYTES: usize = 256;
 
 /// One update that brings and deletes what all of them do. Where two bring the same clock, the earlier in the list
-/// gives it. Structs stay as they are, and clocks that none brings stay gaps.
+/// gives it. Elements stay as they are, structs that continue one another become one ([`squash`]), and clocks that none
+/// brings stay gaps.
 #[must_use]
 pub fn merge<'a>(updates: impl IntoIterator<Item = &'a Update>) -> Update {
     let mut clients: BTreeMap<u64, Vec<(&Struct, usize)>> = BTreeMap::new();
@@ -35,9 +36,24 @@ pub fn merge<'a>(updates: impl IntoIterator<Item = &'a Update>) -> Update {
     for (client, structs) in clients.into_iter().rev() {
         let mut taken: Vec<Struct> = Vec::with_capacity(structs.len());
         sweep(structs, |item, _, start, end| taken.push(item.slice(client, start, end)));
-        merged.sections.push(Section { client, structs: taken });
+        merged.sections.push(Section { client, structs: squash(client, taken) });
     }
     merged
+}
+
+/// Structs where each that continues the one before it is part of it, as an editor itself writes a run of typed characters:
+/// cutting the run again gives back the same structs (Yjs `Item.mergeWith`).
+pub(super) fn squash(client: u64, structs: Vec<Struct>) -> Vec<Struct> {
+    let mut squashed: Vec<Struct> = Vec::new();
+    let mut run: Vec<Struct> = Vec::new();
+    for item in structs {
+        if run.last().is_some_and(|last| !last.is_continued_by(&item, client)) {
+            squashed.extend(Struct::joined(&mut run));
+        }
+        run.push(item);
+    }
+    squashed.extend(Struct::joined(&mut run));
+    squashed
 }
 
 /// Which update of the list gives which clocks to [`merge`]: client, first clock, clock behind the last, index.
@@ -252,5 +268,55 @@ impl Update {
             }
         }
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yjs::{ids::Id, update::Item};
+
+    fn typed(clock: u32, origin: Option<u32>, content: Payload) -> Struct {
+        let origin = origin.map(|clock| Id::new(7, clock));
+        let item = Item { origin, right_origin: Some(Id::new(9, 3)), parent: None, sub: None, keyed: false, content };
+        Struct { clock, len: u32::try_from(item.content.len()).unwrap(), body: Body::Item(item) }
+    }
+
+    #[test]
+    fn what_was_typed_in_a_row_is_one_struct_and_can_be_cut_again() {
+        let text = |text: &str| Payload::String(text.into());
+        let run =
+            vec![typed(4, Some(1), text("a")), typed(5, Some(4), text("\u{1f600}")), typed(7, Some(6), text("c"))];
+        let squashed = squash(7, run.clone());
+        assert_eq!(squashed, [typed(4, Some(1), text("a\u{1f600}c"))]);
+        for item in &run {
+            assert_eq!(&squashed[0].slice(7, item.clock, item.end()), item);
+        }
+        // Behind another element, after a gap, of another client, before another element, or of other content.
+        let other_right = Struct { body: Body::Gc, ..typed(5, Some(4), text("b")) };
+        for next in [
+            typed(5, Some(3), text("b")),
+            typed(6, Some(5), text("b")),
+            typed(5, Some(4), Payload::Deleted(2)),
+            other_right,
+        ] {
+            let apart = vec![typed(4, Some(1), text("a")), next];
+            assert_eq!(squash(7, apart.clone()), apart);
+        }
+        let of_another = vec![typed(4, Some(1), text("a")), typed(5, Some(4), text("b"))];
+        assert_eq!(squash(8, of_another.clone()), of_another);
+        let keyed = |clock, origin| {
+            let item = Item {
+                origin,
+                right_origin: None,
+                parent: None,
+                sub: None,
+                keyed: true,
+                content: Payload::Any(vec![[126].into()]),
+            };
+            Struct { clock, len: 1, body: Body::Item(item) }
+        };
+        let values = vec![keyed(0, None), keyed(1, Some(Id::new(7, 0)))];
+        assert_eq!(squash(7, values.clone()), values, "only the last value of a key is shown");
     }
 }

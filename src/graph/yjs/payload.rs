@@ -197,6 +197,34 @@ impl Payload {
         }
     }
 
+    /// Whether this and what follows it can be one content.
+    pub(super) const fn joins(&self, next: &Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Deleted(_), Self::Deleted(_)) | (Self::String(_), Self::String(_)) | (Self::Any(_), Self::Any(_))
+        )
+    }
+
+    /// Contents of which each joins the next, as one.
+    pub(super) fn joined<'a>(parts: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let (mut text, mut values, mut deleted, mut last) = (String::new(), Vec::new(), 0_u32, None);
+        for part in parts {
+            match part {
+                Self::Deleted(len) => deleted = deleted.saturating_add(*len),
+                Self::String(more) => text.push_str(more),
+                Self::Any(more) => values.extend(more.iter().cloned()),
+                _ => {}
+            }
+            last = Some(part);
+        }
+        Some(match last? {
+            Self::Deleted(_) => Self::Deleted(deleted),
+            Self::String(_) => Self::String(text.into()),
+            Self::Any(_) => Self::Any(values),
+            other => other.clone(),
+        })
+    }
+
     /// The part between two offsets. As in Yjs, half a surrogate pair becomes U+FFFD.
     pub(super) fn slice(&self, range: Range<usize>) -> Self {
         let whole = 0..self.len();

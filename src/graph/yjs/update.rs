@@ -79,6 +79,39 @@ impl Struct {
         Self { clock: start, len: end - start, body }
     }
 
+    /// Whether `next` says of its elements what it would say as the end of this one: they were typed one after the other.
+    /// Values of one key never do: only the last of them is shown.
+    pub(super) fn is_continued_by(&self, next: &Self, client: u64) -> bool {
+        if self.end() != next.clock || next.len > MAX_CLOCK - self.len {
+            return false;
+        }
+        match (&self.body, &next.body) {
+            (Body::Gc, Body::Gc) => true,
+            (Body::Item(item), Body::Item(then)) => {
+                !item.keyed
+                    && !then.keyed
+                    && then.origin == Some(Id::new(client, self.end() - 1))
+                    && item.right_origin == then.right_origin
+                    && item.content.joins(&then.content)
+            }
+            _ => false,
+        }
+    }
+
+    /// Structs of which each continues the one before it, as one; the list is empty then.
+    pub(super) fn joined(run: &mut Vec<Self>) -> Option<Self> {
+        let mut first = if run.len() > 1 { run.first()?.clone() } else { return run.pop() };
+        let parts = std::mem::take(run);
+        first.len = parts.iter().map(|part| part.len).sum();
+        if let Body::Item(item) = &mut first.body {
+            let bodies = parts.iter().map(|part| &part.body);
+            let contents =
+                bodies.filter_map(|body| if let Body::Item(part) = body { Some(&part.content) } else { None });
+            item.content = Payload::joined(contents)?;
+        }
+        Some(first)
+    }
+
     /// Whether it says what its elements are, not only that they were.
     pub(super) const fn has_content(&self) -> bool {
         match &self.body {

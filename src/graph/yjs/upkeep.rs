@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use rustdht_core::{Entry, EntryId, Kind, MAX_KILLS, Refusal, Slot, Stamp, Value};
 
 use super::{
-    Document, MAX_SEALED_BYTES, Ranges, StateVector, Update,
+    MAX_SEALED_BYTES, Ranges, StateVector, Update,
+    fold::Fold,
     lib0::{Reader, malformed, write_uint},
     merge,
 };
@@ -14,24 +15,31 @@ use crate::{Draft, FieldRef, Pen};
 /// So many small updates of one author in one field are worth a compaction: each takes a signature, an index row and a
 /// place in every fingerprint, and a view reads them all.
 pub const COMPACT_AT: usize = 64;
-/// An update of this size is left alone: merging it again and again would cost more than it saves.
-const LARGE_BYTES: usize = MAX_SEALED_BYTES / 2;
+/// An update of this many bytes is left alone: merging it again and again would cost more than it saves.
+pub const COMPACT_BELOW: usize = MAX_SEALED_BYTES / 2;
+
+/// The entries that the view of a field of Yjs updates does not take: what they depend on is missing, or they are no
+/// updates. The document is not built.
+#[must_use]
+pub fn unready<'a>(entries: impl IntoIterator<Item = &'a Arc<Entry>>) -> BTreeSet<EntryId> {
+    Fold::of(entries, &mut ()).unready()
+}
 
 /// An operation that replaces updates of this writer by one: Yjs `mergeUpdates` of them, killing them, with the least
-/// `b` or stamp of them as `b`. `None` when fewer than `at_least` (normally [`COMPACT_AT`]) could be replaced. Left out
-/// are those that the view does not take (they would make the rest wait), contradicted ones (their order matters),
-/// and large ones.
+/// `b` or stamp of them as `b`. `None` when the writer has fewer than `at_least` (normally [`COMPACT_AT`]) small ones
+/// ([`COMPACT_BELOW`]), or no two of them can be one. Left out are those that the view does not take (they would make
+/// the rest wait), contradicted ones (their order matters), and large ones.
 #[must_use]
 pub fn compact(field: FieldRef<'_>, kind: &Kind, pen: &Pen, at_least: usize) -> Option<Draft> {
     let own = |entry: &&Arc<Entry>| {
         if field.rules().writer_slots { entry.writer == pen.writer() } else { entry.author == pen.author }
     };
     let visible: Vec<&Arc<Entry>> = field.counted().filter(|entry| entry.kind == *kind).collect();
-    if visible.iter().filter(|entry| own(entry) && value_len(entry) < LARGE_BYTES).count() < at_least.max(2) {
+    if visible.iter().filter(|entry| own(entry) && value_len(entry) < COMPACT_BELOW).count() < at_least.max(2) {
         return None;
     }
-    let document = Document::of(visible.iter().copied());
-    let skipped: BTreeSet<EntryId> = document.unready().union(&document.flagged()).copied().collect();
+    let fold = Fold::of(visible.iter().copied(), &mut ());
+    let skipped: BTreeSet<EntryId> = fold.unready().union(&fold.sources.flagged()).copied().collect();
     let mut candidates: Vec<(&Arc<Entry>, Update)> = visible
         .into_iter()
         .filter(|entry| own(entry) && !skipped.contains(&entry.id))
@@ -46,7 +54,7 @@ pub fn compact(field: FieldRef<'_>, kind: &Kind, pen: &Pen, at_least: usize) -> 
     });
     let mut count = fitting.count();
     // Gaps cost a few bytes, so the whole may be a little more than its parts.
-    while count >= at_least.max(2) {
+    while count >= 2 {
         let merged = merge(candidates[..count].iter().map(|(_, update)| update)).encode();
         if merged.len() <= MAX_SEALED_BYTES {
             return Some(draft(field, kind, &candidates[..count], merged));
@@ -62,7 +70,7 @@ fn value_len(entry: &Entry) -> usize {
 
 fn small(entry: &Entry) -> Option<Update> {
     match entry.body.value() {
-        Some(Value::Bytes(bytes)) if bytes.len() < LARGE_BYTES => Update::decode(bytes).ok(),
+        Some(Value::Bytes(bytes)) if bytes.len() < COMPACT_BELOW => Update::decode(bytes).ok(),
         _ => None,
     }
 }

@@ -17,7 +17,10 @@ use rustdht_core::{
     Field, Kind, Mode, Soul, Value,
     ports::{Batch, SideRow},
 };
-use rustdht_graph::{NodeState, yjs::Update};
+use rustdht_graph::{
+    NodeState,
+    yjs::{COMPACT_AT, Update},
+};
 use tokio::sync::mpsc;
 
 use super::{
@@ -48,11 +51,13 @@ struct Task {
     senders: HashMap<EditorId, Sender>,
     signing: FuturesUnordered<BoxFuture<'static, Signed>>,
     /// The compaction under way.
-    compacting: FuturesUnordered<BoxFuture<'static, ()>>,
+    compacting: FuturesUnordered<BoxFuture<'static, bool>>,
     /// Who signed something since his updates were compacted, or found too few to be.
     grown: Vec<Principal>,
     /// Some author has enough updates for a compaction.
     crowded: bool,
+    /// How many are enough: more, after a compaction that found none to put together.
+    enough: usize,
     /// The node, where it is private: who has a key of it.
     sealing: Option<NodeState>,
     /// Bytes that the room was counted with.
@@ -111,6 +116,7 @@ impl Task {
                         compacting: FuturesUnordered::new(),
                         grown: Vec::new(),
                         crowded: false,
+                        enough: COMPACT_AT,
                         counted: 0,
                         changed: false,
                         dirty,
@@ -216,7 +222,9 @@ impl Task {
                         self.ended = true;
                     }
                 }
-                Some(()) = self.compacting.next(), if !self.compacting.is_empty() => {}
+                Some(done) = self.compacting.next(), if !self.compacting.is_empty() => {
+                    self.enough = if done { COMPACT_AT } else { self.enough * 2 };
+                }
                 input = mailbox.recv() => {
                     let Some(input) = input else { return false };
                     self.take(input).await;
@@ -404,7 +412,7 @@ impl Task {
             }
         }
         let Some(view) = seen else { return };
-        self.crowded |= sign::is_crowded(&view);
+        self.crowded |= sign::is_crowded(&view, self.enough);
         let before = self.room.cut;
         match self.room.view(view) {
             Change::Goes(effects) => self.carry_out(effects).await,

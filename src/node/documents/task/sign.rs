@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use rustdht_core::{Code, Kind, PublicKey, Slot, Stamp, Value, ports::SideRow};
+use rustdht_core::{Code, Entry, Kind, PublicKey, Slot, Stamp, Value, ports::SideRow};
 use rustdht_graph::{
     Draft,
-    yjs::{self, COMPACT_AT, Update},
+    yjs::{self, COMPACT_AT, COMPACT_BELOW, Update},
 };
 
 use super::{Signed, Task};
@@ -49,9 +49,10 @@ impl Task {
             let (inner, place) = (Arc::clone(&self.inner), (self.room.soul.clone(), self.room.field.clone()));
             let kind = self.room.kind.clone();
             self.compacting.push(Box::pin(async move {
-                if let Err(error) = compact(&inner, &place, &kind, by, at_least).await {
+                compact(&inner, &place, &kind, by, at_least).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, soul = %place.0, "a document was not compacted");
-                }
+                    false
+                })
             }));
         }
     }
@@ -69,28 +70,40 @@ impl Task {
     }
 }
 
-/// Whether an author has so many updates that they are worth a compaction.
-pub(super) fn is_crowded(view: &View) -> bool {
+/// Whether an author has so many small updates that they are worth a compaction.
+pub(super) fn is_crowded(view: &View, enough: usize) -> bool {
     let mut counts: HashMap<PublicKey, usize> = HashMap::new();
-    view.entries.iter().for_each(|entry| *counts.entry(entry.author).or_default() += 1);
-    counts.values().any(|count| *count >= COMPACT_AT)
+    let small =
+        |entry: &&Arc<Entry>| matches!(entry.body.value(), Some(Value::Bytes(bytes)) if bytes.len() < COMPACT_BELOW);
+    view.entries.iter().filter(small).for_each(|entry| *counts.entry(entry.author).or_default() += 1);
+    counts.values().any(|count| *count >= enough)
 }
 
-/// Replaces updates of one author by one that holds them all.
-async fn compact(inner: &Arc<Inner>, place: &Place, kind: &Kind, by: Principal, at_least: usize) -> Result<(), Error> {
+/// Replaces updates of one author by one that holds them all; `false`: there were none to put together.
+async fn compact(
+    inner: &Arc<Inner>,
+    place: &Place,
+    kind: &Kind,
+    by: Principal,
+    at_least: usize,
+) -> Result<bool, Error> {
     let (soul, field) = place;
     let node = state::read(inner, soul, by).await?;
     let pen = crate::Node { inner: Arc::clone(inner) }.pen(by, soul, field).await?;
-    let Some(mut draft) = node.field(field).and_then(|field| yjs::compact(field, kind, &pen, at_least)) else {
-        return Ok(());
-    };
+    let (name, of_kind) = (field.clone(), kind.clone());
+    // Reads all that the field holds: not on a thread that others wait for.
+    let merging = tokio::task::spawn_blocking(move || {
+        let draft = node.field(&name).and_then(|field| yjs::compact(field, &of_kind, &pen, at_least));
+        (node, draft)
+    });
+    let Ok((node, Some(mut draft))) = merging.await else { return Ok(false) };
     if crate::private::is_private(&node) {
         let sealed = draft.value.as_ref().and_then(|value| state::seal(inner, &node, by, field, kind, value));
-        let Some(sealed) = sealed else { return Ok(()) };
+        let Some(sealed) = sealed else { return Ok(false) };
         draft.value = Some(sealed);
     }
     crate::Node { inner: Arc::clone(inner) }.submit_drafts(by, vec![draft], Vec::new(), Duration::ZERO).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// Signs keystrokes; the journal's rows go in the same transaction.
