@@ -264,8 +264,9 @@ fn himself(caller: &Caller, account: &Account) -> Result<(), Problem> {
 
 /// Give an account a new signing key.
 ///
-/// The old key certifies the new one for everything below `~KEY` and names it in `successor`; the account keeps its
-/// name and its nodes. Needs scope `admin`, or `write` of the account itself.
+/// The first key certifies the new one for everything below `~KEY` and names it in `successor`; what an earlier successor
+/// signs from then on does not count. The account keeps its name and its nodes. Needs scope `admin`, or `write` of the
+/// account itself.
 #[utoipa::path(
     post, path = "/api/v1/accounts/{name}/rotate", tag = "accounts",
     params(("name" = String, Path, description = "The account")),

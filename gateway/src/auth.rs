@@ -112,7 +112,14 @@ fn host_of(authority: &str) -> &str {
 
 fn is_loopback_host(authority: &str) -> bool {
     let host = host_of(authority);
+    // Names below localhost are loopback too (RFC 6761 section 6.3); the gate shows content there, and no API.
+    let below = |zone: &str| {
+        let at = host.len().checked_sub(zone.len());
+        at.and_then(|at| host.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(zone))
+    };
     host.eq_ignore_ascii_case("localhost")
+        || below(".ipfs.localhost")
+        || below(".ipns.localhost")
         || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
         || (authority.starts_with('[') && host.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()))
 }

@@ -1,4 +1,7 @@
-//! Adding files.
+//! Adding files, directories and archives.
+
+mod digest;
+mod tree;
 
 use std::sync::{
     Arc,
@@ -12,47 +15,109 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
-use rustdht_core::ports::{AddOptions, Added, BlobError};
+use futures::{StreamExt, stream::BoxStream};
+use rustdht_core::ports::{AddHash, AddOptions, AddProfile, Added, BlobError, DagKind, Fetch};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{State, auth::Writer, body, codes::HttpCode, mime, problem::Problem, query, routes::measured, schema};
+use crate::{
+    State,
+    auth::Writer,
+    body,
+    codes::HttpCode,
+    mime,
+    multipart::{self, Content, Fault, Form, Head, Lender},
+    pins::Allowance,
+    problem::Problem,
+    query,
+    routes::measured,
+    schema,
+};
+
+/// The media type of an archive (IANA).
+const CAR: &str = "application/vnd.ipld.car";
+/// What a directory is called where files have a media type (shared-mime-info).
+const DIRECTORY: &str = "inode/directory";
+const SYMLINK: &str = "inode/symlink";
 
 pub(crate) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(measured(routes!(post_blob)))
+    OpenApiRouter::new().routes(measured(routes!(post_blob))).routes(measured(routes!(digest::get_by_digest)))
 }
 
 /// How a file becomes a DAG.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 pub(crate) enum ProfileParam {
-    /// 1 MiB chunks, 1,024 links per node, raw leaves, CIDv1.
+    /// 1 MiB chunks, 1,024 links per node, raw leaves, CIDv1; a directory is sharded when its block would be above 256 KiB.
     #[serde(rename = "unixfs-v1-2025")]
     UnixfsV1,
-    /// 256 KiB chunks, 174 links per node, raw leaves, CIDv1.
+    /// 256 KiB chunks, 174 links per node, raw leaves, CIDv1; a directory is sharded when names and CIDs are above 256 KiB.
     #[serde(rename = "legacy")]
     Legacy,
 }
 
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ProfileQuery {
-    /// How the file becomes a DAG, and so its CID; absent `unixfs-v1-2025`.
-    #[param(inline)]
-    profile: Option<ProfileParam>,
+/// What blocks are hashed with.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+pub(crate) enum HashParam {
+    /// SHA-256.
+    #[serde(rename = "sha2-256")]
+    Sha2,
+    /// BLAKE3 with 32 bytes.
+    #[serde(rename = "blake3")]
+    Blake3,
 }
 
-/// Add a file.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct AddQuery {
+    /// How a file becomes a DAG, and so its CID; absent `unixfs-v1-2025`.
+    #[param(inline)]
+    profile: Option<ProfileParam>,
+    /// What blocks are hashed with; absent `sha2-256`.
+    #[param(inline)]
+    hash: Option<HashParam>,
+    /// A form becomes a directory that holds all of its files by name.
+    #[serde(default)]
+    directory: bool,
+    /// `false`: it is not pinned, and kept for a day.
+    pin: Option<bool>,
+}
+
+impl AddQuery {
+    fn options(&self) -> AddOptions {
+        AddOptions {
+            profile: match self.profile {
+                None | Some(ProfileParam::UnixfsV1) => AddProfile::UnixfsV1,
+                Some(ProfileParam::Legacy) => AddProfile::Legacy,
+            },
+            hash: match self.hash {
+                None | Some(HashParam::Sha2) => AddHash::Sha2,
+                Some(HashParam::Blake3) => AddHash::Blake3,
+            },
+        }
+    }
+}
+
+/// The answer: the root in its header, and what was added.
+type Created = (StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Stored>);
+
+/// Add a file, a directory or an archive.
 ///
-/// The raw body, or the first file of a multipart form, of any size. It is durable once answered; a body that breaks
-/// off leaves nothing. Needs scope `write`.
+/// Of any size, durable once answered; a body that breaks off leaves nothing that anything refers to. What was added is
+/// pinned for the caller, unless `?pin=false`. Needs scope `write`.
+///
+/// - A raw body is a file. So is the first file of a multipart form whose name holds no path.
+/// - A form whose first file is named by a path, or with `?directory=true`, is a directory. Names are percent-encoded
+///   paths; `application/x-directory` is a directory, perhaps empty, `application/symlink` a symbolic link whose target
+///   is the content, as Kubo's clients send them. What all names begin with is the root; with `?directory=true`,
+///   a directory around it.
+/// - `application/vnd.ipld.car` is a CAR, version 1 or 2. Each block is checked against its CID.
 #[utoipa::path(
     post, path = "/api/v1/blobs", tag = "blobs",
-    params(ProfileQuery),
-    request_body(content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "multipart/form-data")), description = "The bytes"),
+    params(AddQuery),
+    request_body(content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "multipart/form-data"), (Vec<u8> = "application/vnd.ipld.car")), description = "The bytes"),
     responses(
-        (status = 201, description = "The file, under its CID", body = schema::Blob, headers(("Location" = String, description = "`/ipfs/{cid}`"))),
+        (status = 201, description = "The root of what was added, or the roots of an archive", body = schema::Stored, headers(("Location" = String, description = "`/ipfs/{cid}`"))),
         (status = "default", response = schema::ProblemAnswer),
     ),
 )]
@@ -60,30 +125,37 @@ pub(crate) async fn post_blob(
     Shared(state): Shared<State>,
     Writer(caller): Writer,
     request: Request,
-) -> Result<(StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Blob>), Problem> {
-    caller.may_add()?;
-    let options = match query::parse::<ProfileQuery>(request.uri())?.profile {
-        None | Some(ProfileParam::UnixfsV1) => AddOptions::UnixfsV1,
-        Some(ProfileParam::Legacy) => AddOptions::Legacy,
-    };
+) -> Result<Created, Problem> {
+    let by = caller.may_add()?;
+    let query: AddQuery = query::parse(request.uri())?;
     let _permit = state
         .uploads()
         .clone()
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))?;
     let (parts, body) = request.into_parts();
+    let allowance = Allowance::new(&state, by, &parts.headers).await?;
     let (pieces, stalled) = noting_a_stall(body);
-    let (added, said) = add(&state, options, &parts.headers, pieces)
-        .await
-        .map_err(|problem| if stalled.load(Ordering::Relaxed) { body::stalled() } else { problem })?;
-    let location = HeaderValue::try_from(format!("/ipfs/{}", added.cid))
-        .map_err(|_| Problem::unavailable("the CID fits no header"))?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(describe(&added, said))))
+    let pieces = allowance.count(pieces).boxed();
+    let stored = store(&state, &query, &parts.headers, pieces).await.map_err(|problem| {
+        if stalled.load(Ordering::Relaxed) { body::stalled() } else { allowance.explain(problem) }
+    })?;
+    allowance.keep(&state, &stored, query.pin.unwrap_or(true)).await?;
+    let root = match &stored {
+        schema::Stored::Blob(blob) => Some(&blob.cid),
+        schema::Stored::Archive(archive) => archive.roots.first(),
+    };
+    let location = root.map_or_else(|| "/ipfs/".to_owned(), |root| format!("/ipfs/{root}"));
+    let location = HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the CID fits no header"))?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(stored)))
 }
+
+/// The pieces of a body.
+type Pieces = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
 /// The pieces of a body, and whether they ended because the client paused for too long: neither the form's reader nor
 /// the block store hands that on.
-fn noting_a_stall(body: Body) -> (impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static, Arc<AtomicBool>) {
+fn noting_a_stall(body: Body) -> (Pieces, Arc<AtomicBool>) {
     let stalled = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stalled);
     let pieces = body::pieces(body).inspect(move |piece| {
@@ -91,29 +163,67 @@ fn noting_a_stall(body: Body) -> (impl Stream<Item = Result<Bytes, std::io::Erro
             seen.store(true, Ordering::Relaxed);
         }
     });
-    (pieces, stalled)
+    (pieces.boxed(), stalled)
 }
 
-/// Stores the file that the pieces hold; the second part is the type that the client told.
-async fn add(
+/// Stores what the pieces hold.
+async fn store(
     state: &State,
-    options: AddOptions,
+    query: &AddQuery,
     headers: &HeaderMap,
-    pieces: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-) -> Result<(Added, Option<String>), Problem> {
-    let store = state.node().blobs();
+    pieces: Pieces,
+) -> Result<schema::Stored, Problem> {
+    let blobs = state.node().blobs();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    Ok(if body::media_type(headers) == "multipart/form-data" {
-        let part = first_file(content_type, pieces).await?;
-        let said = part.content_type().map(ToString::to_string);
-        (store.add(part.map(|piece| piece.map_err(cut)).boxed(), options).await?, said)
-    } else {
-        (store.add(pieces.map(|piece| piece.map_err(cut)).boxed(), options).await?, Some(content_type.to_owned()))
-    })
+    let file = |bytes: Pieces| bytes.map(|piece| piece.map_err(cut)).boxed();
+    match body::media_type(headers).as_str() {
+        CAR => {
+            let imported = blobs.import_car(file(pieces)).await.map_err(refused)?;
+            Ok(schema::Stored::Archive(schema::Archive {
+                roots: imported.roots.iter().map(ToString::to_string).collect(),
+                blocks: imported.blocks,
+                bytes: imported.bytes,
+            }))
+        }
+        "multipart/form-data" => {
+            let boundary = multipart::boundary(content_type)
+                .ok_or_else(|| Problem::malformed("a multipart form without a boundary in its Content-Type"))?;
+            let (head, content, rest) = first_file(Form::new(pieces, &boundary)).await?;
+            if query.directory || tree::is_one(&head) {
+                let items = tree::items(head, content, rest, query.directory);
+                let added = blobs.add_tree(items, query.options()).await?;
+                let kind = blobs.resolve(&added.cid, &[], Fetch::LocalOnly).await.map(|root| root.kind);
+                let said = match kind {
+                    Ok(DagKind::Directory { .. }) => Some(DIRECTORY.to_owned()),
+                    Ok(DagKind::Symlink) => Some(SYMLINK.to_owned()),
+                    _ => None,
+                };
+                return Ok(schema::Stored::Blob(describe(&added, said)));
+            }
+            let bytes = content.into_stream().map(|piece| piece.map_err(fault)).boxed();
+            Ok(schema::Stored::Blob(describe(&blobs.add(bytes, query.options()).await?, head.content_type)))
+        }
+        _ => {
+            let added = blobs.add(file(pieces), query.options()).await?;
+            Ok(schema::Stored::Blob(describe(&added, Some(content_type.to_owned()))))
+        }
+    }
 }
 
 fn cut(error: impl std::fmt::Display) -> BlobError {
     BlobError::Body(error.to_string())
+}
+
+fn fault(fault: Fault) -> BlobError {
+    cut(fault)
+}
+
+/// What an archive holds is the client's: a block that is not what its CID says is no damage here.
+fn refused(error: BlobError) -> Problem {
+    match error {
+        BlobError::BadBlock(_) => Problem::malformed(error.to_string()),
+        other => other.into(),
+    }
 }
 
 fn describe(added: &Added, said: Option<String>) -> schema::Blob {
@@ -123,72 +233,79 @@ fn describe(added: &Added, said: Option<String>) -> schema::Blob {
         !matches!(bare, "" | mime::UNKNOWN | "application/x-www-form-urlencoded" | "multipart/form-data")
     });
     let mime = told.unwrap_or_else(|| mime::sniff(&added.head).to_owned());
-    schema::Blob { cid: added.cid.to_string(), size: added.size, mime }
+    schema::Blob {
+        cid: added.cid.to_string(),
+        size: added.size,
+        mime,
+        digest_multibase: added.sha256.as_ref().and_then(digest::multibase_of),
+    }
 }
 
-/// The first part of a form that is a file, else its first part.
-async fn first_file(
-    content_type: &str,
-    pieces: impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
-) -> Result<multer::Field<'static>, Problem> {
-    let bad = |error: multer::Error| Problem::malformed(format!("not a multipart form: {error}"));
-    let boundary = multer::parse_boundary(content_type).map_err(bad)?;
-    let mut form = multer::Multipart::new(pieces, boundary);
-    while let Some(part) = form.next_field().await.map_err(bad)? {
-        if part.file_name().is_some() {
-            return Ok(part);
+/// The first part of a form that is a file, and what comes behind it.
+async fn first_file(form: Form) -> Result<(Head, Content, Lender), Problem> {
+    let mut lender = Lender::Here(Box::new(form));
+    while let Some((head, content, next)) = lender.next().await.map_err(|fault| match fault {
+        Fault::Body(error) => body::broken(&error),
+        Fault::Form(_) => Problem::malformed(fault.to_string()),
+    })? {
+        if head.file_name.is_some() {
+            return Ok((head, content, next));
         }
+        drop(content);
+        lender = next;
     }
     Err(Problem::malformed("the form holds no file"))
 }
 
 #[cfg(test)]
 mod tests {
+    use cid::Cid;
     use futures::stream;
 
     use super::*;
 
-    fn form(text: &'static str) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-        body::pieces(Body::from(text))
+    fn form(text: &'static str) -> Form {
+        Form::new(body::pieces(Body::from(text)).boxed(), "b")
     }
 
     #[tokio::test]
     async fn the_first_file_of_a_form() {
         let text = "--b\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a.txt\"\r\nContent-Type: text/x-a\r\n\r\nbytes\r\n--b--\r\n";
-        let part = first_file("multipart/form-data; boundary=b", form(text)).await.unwrap();
-        assert_eq!(part.content_type().unwrap().to_string(), "text/x-a");
-        assert_eq!(part.bytes().await.unwrap(), "bytes");
-        let none = first_file("multipart/form-data; boundary=b", form("--b--\r\n")).await;
-        assert_eq!(none.unwrap_err().code(), "malformed");
-        assert_eq!(first_file("multipart/form-data", form(text)).await.unwrap_err().code(), "malformed");
+        let (head, content, _) = first_file(form(text)).await.unwrap();
+        assert_eq!(head.content_type.unwrap(), "text/x-a");
+        assert_eq!(content.whole(100).await.unwrap().unwrap(), "bytes");
+        assert_eq!(first_file(form("--b--\r\n")).await.err().unwrap().code(), "malformed");
+        assert_eq!(first_file(form("no form")).await.err().unwrap().code(), "malformed");
     }
 
     #[tokio::test]
     async fn a_form_that_breaks_off_is_an_error() {
         let text = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"a\"\r\n\r\nbyt";
-        let part = first_file("multipart/form-data; boundary=b", form(text)).await.unwrap();
-        assert!(part.bytes().await.is_err());
+        let (_, content, _) = first_file(form(text)).await.unwrap();
+        assert!(content.whole(100).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_told_from_a_cut() {
         let begun = || stream::iter([Ok::<_, std::io::Error>("--b\r\nContent-")]);
         let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(stream::pending())));
-        assert!(first_file("multipart/form-data; boundary=b", pieces).await.is_err());
+        assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_timeout");
         assert!(stalled.load(Ordering::Relaxed));
         let cut = stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
         let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(cut)));
-        assert!(first_file("multipart/form-data; boundary=b", pieces).await.is_err());
+        assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_incomplete");
         assert!(!stalled.load(Ordering::Relaxed));
     }
 
     #[test]
     fn the_type_is_what_was_said_or_what_the_bytes_tell() {
-        let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap();
-        let added = Added { cid, size: 3, head: bytes::Bytes::from_static(b"abc") };
+        let cid: Cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap();
+        let added = Added { cid, size: 3, head: Bytes::from_static(b"abc"), sha256: Some([7; 32]) };
         assert_eq!(describe(&added, Some("image/x-odd".into())).mime, "image/x-odd");
         for nothing in [None, Some(""), Some("application/octet-stream"), Some("application/x-www-form-urlencoded")] {
             assert_eq!(describe(&added, nothing.map(str::to_owned)).mime, "text/plain; charset=utf-8");
         }
+        // SHA-256 in base58btc begins like a CID of version 0, behind the letter of its base.
+        assert!(describe(&added, None).digest_multibase.unwrap().starts_with("zQm"));
     }
 }

@@ -26,6 +26,8 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The path of a file or name is none, or its CID is none.
+    BadPath = "bad_path", 400;
     /// The body ended before its length or its last chunk.
     BodyIncomplete = "body_incomplete", 400;
     /// No token where one is needed, or a wrong one.
@@ -40,22 +42,36 @@ codes! {
     NotFound = "not_found", 404;
     /// The resource exists, the method does not.
     MethodNotAllowed = "method_not_allowed", 405;
+    /// What is there cannot be had in the form that was asked for.
+    NotAcceptable = "not_acceptable", 406;
     /// The body came too slowly.
     BodyTimeout = "body_timeout", 408;
     /// Something of that name is here already.
     Conflict = "conflict", 409;
     /// The field is of a kind that editors do not open.
     NotADocument = "not_a_document", 409;
+    /// The operator does not serve it.
+    Denied = "denied", 410;
     /// `If-Match` or `If-None-Match` does not hold.
     PreconditionFailed = "precondition_failed", 412;
     /// The body's type is not one that this resource takes.
     UnsupportedMediaType = "unsupported_media_type", 415;
     /// The range lies outside the file.
     RangeNotSatisfiable = "range_not_satisfiable", 416;
+    /// The host is not one of this gateway, or does not show this.
+    Misdirected = "misdirected", 421;
     /// The node would not be what the schema of its type asks for.
     SchemaViolation = "schema_violation", 422;
     /// Too many attempts in a short time.
     RateLimited = "rate_limited", 429;
+    /// The law forbids the operator to serve it.
+    DeniedByLaw = "denied_by_law", 451;
+    /// The website's file of redirects is not one.
+    BadRedirects = "bad_redirects", 500;
+    /// The name stands for nothing that is known.
+    NameUnresolved = "name_unresolved", 500;
+    /// The account keeps as much as it may.
+    QuotaExceeded = "quota_exceeded", 507;
     /// The contract has it, this version does not yet.
     NotImplemented = "not_implemented", 501;
     /// Too much is waiting; try again.

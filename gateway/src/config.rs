@@ -4,6 +4,7 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use rustdht_core::{Clock, Entropy};
@@ -69,6 +70,36 @@ impl fmt::Debug for System {
     }
 }
 
+/// Content by CID and by name, on hosts of its own.
+#[derive(Clone, Debug)]
+pub struct Ipfs {
+    /// Domains whose subdomains show content: `{cid}.ipfs.<domain>`, `{name}.ipns.<domain>` (subdomain gateway
+    /// specification). `localhost` is one of them without being named here, on loopback without [`Config::public_url`].
+    pub gateway_hosts: Vec<String>,
+    /// What DNSLink names stand for, `name=/ipfs/...` or `name=/ipns/...`; wins over DNS. The names are DNSLink hosts too.
+    pub dnslink: Vec<String>,
+    /// Domains that show the website that their DNSLink names (DNSLink gateway specification); `*.` in front means those
+    /// below.
+    pub dnslink_hosts: Vec<String>,
+    /// How long one step may take, such as a block that others hold; then it is 504, or the answer breaks off.
+    pub fetch_timeout: Duration,
+    /// Whether files, directories and values are shown; else only what a client can verify (trustless gateway
+    /// specification): blocks, archives and records.
+    pub deserialized: bool,
+}
+
+impl Default for Ipfs {
+    fn default() -> Self {
+        Self {
+            gateway_hosts: Vec::new(),
+            dnslink: Vec::new(),
+            dnslink_hosts: Vec::new(),
+            fetch_timeout: Duration::from_secs(30),
+            deserialized: true,
+        }
+    }
+}
+
 /// The HTTP side of a node.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -83,6 +114,8 @@ pub struct Config {
     /// The URL under which others reach this gateway. Setting it ends the owner's rights of loopback callers without
     /// a token, since a proxy in front makes everybody one.
     pub public_url: Option<String>,
+    /// Content by CID and by name.
+    pub ipfs: Ipfs,
 }
 
 impl Default for Config {
@@ -93,6 +126,7 @@ impl Default for Config {
             anonymous: Anonymous::Read,
             registration: Registration::Closed,
             public_url: None,
+            ipfs: Ipfs::default(),
         }
     }
 }

@@ -33,6 +33,12 @@ pub const MAX_EDITORS: usize = 192;
 pub const MAX_WATCHERS: usize = 256;
 /// Blob uploads at once.
 pub const MAX_UPLOADS: usize = 64;
+/// Requests for content being answered at once; further ones are refused with 429. Leaves connections to the API.
+pub const MAX_CONTENT_REQUESTS: usize = 512;
+/// Entries shown of one directory; an archive holds them all.
+pub const MAX_LISTED_ENTRIES: usize = 50_000;
+/// A website's file of redirects (web redirects file specification, "Max File Size").
+pub const MAX_REDIRECTS_BYTES: u64 = 64 * 1024;
 /// Operations in one commit (the commit format's bound).
 pub const MAX_OPERATIONS: usize = 1024;
 /// Items of one page of a list.

@@ -1,5 +1,10 @@
 //! The media type of a file, from its name or its first bytes.
 
+use std::borrow::Cow;
+
+use crate::limits;
+
+const JSON: &str = "application/json";
 /// What nothing is known of.
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
 
@@ -29,8 +34,9 @@ const SIGNATURES: &[(usize, &[u8], &str)] = &[
 ];
 
 const EXTENSIONS: &[(&str, &str)] = &[
-    ("html", "text/html; charset=utf-8"),
-    ("htm", "text/html; charset=utf-8"),
+    // Without a charset: a page's own `<meta charset>` counts then.
+    ("html", "text/html"),
+    ("htm", "text/html"),
     ("css", "text/css; charset=utf-8"),
     ("js", "text/javascript; charset=utf-8"),
     ("mjs", "text/javascript; charset=utf-8"),
@@ -38,7 +44,9 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("txt", "text/plain; charset=utf-8"),
     ("md", "text/markdown; charset=utf-8"),
     ("csv", "text/csv; charset=utf-8"),
-    ("xml", "application/xml"),
+    ("xml", "text/xml; charset=utf-8"),
+    // A dictionary of all extensions takes it for a video.
+    ("ts", "text/plain; charset=utf-8"),
     ("svg", "image/svg+xml"),
     ("png", "image/png"),
     ("jpg", "image/jpeg"),
@@ -61,10 +69,14 @@ const EXTENSIONS: &[(&str, &str)] = &[
     ("woff2", "font/woff2"),
 ];
 
-/// The type that the extension of a file name tells.
-pub(crate) fn of_name(name: &str) -> Option<&'static str> {
+/// The type that the extension of a file name tells: what browsers agree on, else the dictionary's.
+pub(crate) fn of_name(name: &str) -> Option<Cow<'static, str>> {
     let (_, extension) = name.rsplit_once('.')?;
-    EXTENSIONS.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, mime)| *mime)
+    if let Some((_, mime)) = EXTENSIONS.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)) {
+        return Some(Cow::Borrowed(mime));
+    }
+    let mime = mime_guess::from_ext(extension).first_raw()?;
+    Some(if mime.starts_with("text/") { format!("{mime}; charset=utf-8").into() } else { mime.into() })
 }
 
 /// The type that the first bytes tell; text when they read as such.
@@ -74,7 +86,22 @@ pub(crate) fn sniff(head: &[u8]) -> &'static str {
             return mime;
         }
     }
-    text(head).map_or(UNKNOWN, markup)
+    match text(head) {
+        Some(text) if is_json(text, head.len()) => JSON,
+        Some(text) => markup(text),
+        None => UNKNOWN,
+    }
+}
+
+/// An object or array, whole or as far as the head goes.
+fn is_json(text: &str, head_bytes: usize) -> bool {
+    if !text.trim_start().starts_with(['{', '[']) {
+        return false;
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => true,
+        Err(error) => error.is_eof() && head_bytes >= limits::SNIFF_BYTES,
+    }
 }
 
 fn text(head: &[u8]) -> Option<&str> {
@@ -92,11 +119,11 @@ fn markup(text: &str) -> &'static str {
     let start = text.trim_start_matches('\u{feff}').trim_start();
     let begins = |word: &str| start.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     if begins("<!doctype html") || begins("<html") {
-        "text/html; charset=utf-8"
+        "text/html"
     } else if begins("<svg") || (begins("<?xml") && start.contains("<svg")) {
         "image/svg+xml"
     } else if begins("<?xml") {
-        "application/xml"
+        "text/xml; charset=utf-8"
     } else {
         "text/plain; charset=utf-8"
     }
@@ -113,9 +140,15 @@ mod tests {
             (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
             (b"\0\0\0\x20ftypisom", "video/mp4"),
             (b"%PDF-1.7", "application/pdf"),
-            (b" <!DOCTYPE HTML><p>", "text/html; charset=utf-8"),
+            (b" <!DOCTYPE HTML><p>", "text/html"),
             (b"<?xml version=\"1.0\"?><svg>", "image/svg+xml"),
-            (b"<?xml version=\"1.0\"?><a>", "application/xml"),
+            (b"<?xml version=\"1.0\"?><a>", "text/xml; charset=utf-8"),
+            (b" {\"a\": [1, null]}\n", JSON),
+            (b"[]", JSON),
+            (b"{\"a\": [1, nul", "text/plain; charset=utf-8"),
+            (b"{a}", "text/plain; charset=utf-8"),
+            (b"[1] and more", "text/plain; charset=utf-8"),
+            (b"17", "text/plain; charset=utf-8"),
             (b"plain words\n", "text/plain; charset=utf-8"),
             (b"cut inside \xc3", "text/plain; charset=utf-8"),
             (b"cut \xc3 inside", UNKNOWN),
@@ -128,8 +161,23 @@ mod tests {
 
     #[test]
     fn names() {
-        assert_eq!(of_name("a.b.CSS"), Some("text/css; charset=utf-8"));
-        assert_eq!(of_name("css"), None);
-        assert_eq!(of_name("a.unheard"), None);
+        for (name, mime) in [
+            ("a.b.CSS", Some("text/css; charset=utf-8")),
+            ("index.html", Some("text/html")),
+            ("a.epub", Some("application/epub+zip")),
+            ("a.rs", Some("text/x-rust; charset=utf-8")),
+            ("a.ts", Some("text/plain; charset=utf-8")),
+            ("css", None),
+            ("a.unheard", None),
+        ] {
+            assert_eq!(of_name(name).as_deref(), mime, "{name}");
+        }
+    }
+
+    #[test]
+    fn json_that_the_head_cuts_is_json() {
+        let long = format!("{{\"a\": \"{}\"}}", "x".repeat(2 * limits::SNIFF_BYTES));
+        assert_eq!(sniff(&long.as_bytes()[..limits::SNIFF_BYTES]), JSON);
+        assert_eq!(sniff(long.as_bytes()), JSON);
     }
 }

@@ -8,9 +8,9 @@ use axum::{
 };
 use rustdht_core::{
     Code, Refusal,
-    ports::{BlobError, ReplicationError, StoreError},
+    ports::{BlobError, NameError, ReplicationError, StoreError},
 };
-use rustdht_node::AccountFault;
+use rustdht_node::{AccountFault, NameFault, PinFault};
 use serde::Serialize;
 
 use crate::codes::HttpCode;
@@ -150,6 +150,8 @@ impl From<rustdht_node::Error> for Problem {
             Error::Network(error) => error.into(),
             Error::Stopping => Self::unavailable("the node is stopping"),
             Error::Account(fault) => fault.into(),
+            Error::Pin(fault) => fault.into(),
+            Error::Name(fault) => fault.into(),
             Error::Schema(violation) => {
                 let detail = format!("the schema of type '{}' refuses it: {}", violation.kind, violation.detail);
                 Self::new(HttpCode::SchemaViolation, detail).at(violation.field)
@@ -168,11 +170,42 @@ impl From<AccountFault> for Problem {
             AccountFault::NameTaken => (HttpCode::Conflict, "name"),
             AccountFault::Unknown => (HttpCode::NotFound, "name"),
             AccountFault::WrongPassword | AccountFault::Disabled => (HttpCode::Unauthenticated, ""),
-            AccountFault::TooMany | AccountFault::TooManyTokens | AccountFault::TooManyKeys => {
-                (HttpCode::Overloaded, "")
-            }
+            AccountFault::TooMany
+            | AccountFault::TooManyTokens
+            | AccountFault::TooManyOwnTokens
+            | AccountFault::TooManyKeys => (HttpCode::Overloaded, ""),
         };
         Self::new(code, fault.to_string()).at(field)
+    }
+}
+
+impl From<PinFault> for Problem {
+    fn from(fault: PinFault) -> Self {
+        let code = match &fault {
+            PinFault::Unknown => HttpCode::NotFound,
+            PinFault::OverQuota { .. } | PinFault::TooMany { .. } => HttpCode::QuotaExceeded,
+            PinFault::TooLarge { .. } => return Refusal::new(Code::TooLarge, fault.to_string()).into(),
+            PinFault::Denied { .. } => HttpCode::Denied,
+        };
+        Self::new(code, fault.to_string())
+    }
+}
+
+impl From<NameFault> for Problem {
+    fn from(fault: NameFault) -> Self {
+        let code = match &fault {
+            NameFault::UnknownKey(_) => HttpCode::NotFound,
+            NameFault::KeyTaken(_) | NameFault::OwnKey => HttpCode::Conflict,
+            NameFault::BadKeyName | NameFault::BadKey(_) => {
+                return Refusal::new(Code::BadValue, fault.to_string()).into();
+            }
+            NameFault::TooManyKeys { .. } => HttpCode::Overloaded,
+            NameFault::Record(NameError::NotFound(_)) => HttpCode::NotFound,
+            NameFault::Record(NameError::Invalid(_)) => return Refusal::new(Code::BadValue, fault.to_string()).into(),
+            NameFault::Record(NameError::Stale { .. }) => HttpCode::Conflict,
+            NameFault::Record(NameError::Unavailable(_)) => HttpCode::Unavailable,
+        };
+        Self::new(code, fault.to_string())
     }
 }
 
@@ -205,6 +238,11 @@ impl From<BlobError> for Problem {
                 tracing::error!(%error, "a stored block is damaged");
                 Self::unavailable(error.to_string())
             }
+            BlobError::NotADirectory(_) | BlobError::UnknownHash(_) => {
+                Refusal::new(Code::BadValue, error.to_string()).into()
+            }
+            BlobError::Bounded(_) => Refusal::new(Code::TooLarge, error.to_string()).into(),
+            BlobError::BadName(_) | BlobError::BadCar(_) => Self::malformed(error.to_string()),
             BlobError::Body(detail) => Self::new(HttpCode::BodyIncomplete, format!("the body ended early: {detail}")),
             BlobError::Storage(error) => {
                 tracing::error!(%error, "a request failed on the block store");

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Request, State as Shared},
-    http::{HeaderName, HeaderValue, Uri},
+    http::{HeaderName, HeaderValue, Uri, header},
 };
 use rustdht_core::{Refusal, Soul};
 use serde::Deserialize;
@@ -12,16 +12,16 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     State,
-    accounts::NO_STORE,
     auth::{Reader, Writer},
-    body,
+    body, etag,
     problem::Problem,
     query,
     routes::measured,
     schema,
 };
 
-type Answer<T> = Result<([(HeaderName, HeaderValue); 1], Json<T>), Problem>;
+/// Nobody keeps it; with the tag of the recipients, for `If-Match`.
+type Answer<T> = Result<([(HeaderName, HeaderValue); 2], Json<T>), Problem>;
 
 pub(crate) fn router() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(measured(routes!(get_recipients, put_recipients)))
@@ -43,7 +43,7 @@ fn soul_of(uri: &Uri) -> Result<Soul, Problem> {
 
 /// List who reads a private node.
 ///
-/// Empty when it is not private. The list is public, as the souls and field names of private nodes are.
+/// Empty when it is not private. The list is public, as the souls and field names of private nodes are. `ETag` is its tag.
 #[utoipa::path(
     get, path = "/api/v1/recipients/{soul}", tag = "authority",
     params(("soul" = String, Path, description = "The soul, percent-encoded in one segment")),
@@ -60,10 +60,20 @@ pub(crate) async fn get_recipients(
     let soul = soul_of(&uri)?;
     caller.may_read(&soul)?;
     let recipients = state.node().recipients(&soul).await?;
-    Ok((
-        NO_STORE,
-        Json(schema::Recipients { soul: soul.to_string(), recipients: print(&state, recipients), left_plain: vec![] }),
-    ))
+    answer(&state, &soul, recipients, Vec::new())
+}
+
+fn answer(
+    state: &State,
+    soul: &Soul,
+    recipients: Vec<rustdht_node::Recipient>,
+    left_plain: Vec<String>,
+) -> Answer<schema::Recipients> {
+    let tag = HeaderValue::try_from(rustdht_node::recipients_tag(&recipients))
+        .map_err(|_| Problem::unavailable("the tag of the recipients is no header"))?;
+    let headers = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store")), (header::ETAG, tag)];
+    let recipients = print(state, recipients);
+    Ok((headers, Json(schema::Recipients { soul: soul.to_string(), recipients, left_plain })))
 }
 
 fn print(state: &State, recipients: Vec<rustdht_node::Recipient>) -> Vec<schema::Recipient> {
@@ -79,8 +89,8 @@ fn print(state: &State, recipients: Vec<rustdht_node::Recipient>) -> Vec<schema:
 /// Share a node with some, and with nobody else.
 ///
 /// Makes the node private: its values become ciphertext under a key that is locked for each recipient. Who is taken out
-/// reads what was there until now and nothing later. Soul, field names, authors and sizes stay visible. Needs scope
-/// `write`.
+/// reads what was there until now and nothing later. Soul, field names, authors and sizes stay visible. With `If-Match`
+/// nothing changes unless the recipients are still those that were read. Needs scope `write`.
 #[utoipa::path(
     put, path = "/api/v1/recipients/{soul}", tag = "authority",
     params(("soul" = String, Path, description = "The soul, percent-encoded in one segment")),
@@ -98,20 +108,15 @@ pub(crate) async fn put_recipients(
     let (parts, body) = request.into_parts();
     let soul = soul_of(&parts.uri)?;
     let by = caller.may_write(&soul)?;
+    let if_match = etag::list(&parts.headers, &header::IF_MATCH)?;
     let body: RecipientsBody = body::json(&parts.headers, body).await?;
     let mut keys = Vec::with_capacity(body.recipients.len());
     for (at, text) in body.recipients.iter().enumerate() {
         keys.push(home_of(&state, text, &format!("recipients.{at}"))?);
     }
-    let shared = state.node().set_recipients(by, &soul, keys).await?;
-    Ok((
-        NO_STORE,
-        Json(schema::Recipients {
-            soul: soul.to_string(),
-            recipients: print(&state, shared.recipients),
-            left_plain: shared.left_plain.iter().map(ToString::to_string).collect(),
-        }),
-    ))
+    let shared = state.node().set_recipients_if(by, &soul, keys, if_match).await?;
+    let left_plain = shared.left_plain.iter().map(ToString::to_string).collect();
+    answer(&state, &soul, shared.recipients, left_plain)
 }
 
 /// A key, or the first key of an account of that name: `~KEY` of it tells for which X25519 key to lock.

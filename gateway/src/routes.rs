@@ -9,7 +9,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterE
 
 use crate::{
     State, accounts, admin, blobs, certificates, codes::HttpCode, commits, content, export, health, history, import,
-    ipfs, nodes, openapi, pages, problem::Problem, recipients, schemas, status, telemetry::Measure, tokens, watch, yjs,
+    ipfs, names, nodes, openapi, pages, pins, problem::Problem, recipients, routing, schemas, status,
+    telemetry::Measure, tokens, watch, yjs,
 };
 
 /// Counts and times the requests of one resource under its path.
@@ -27,7 +28,10 @@ pub(crate) fn documented() -> OpenApiRouter<State> {
         .merge(watch::router())
         .merge(yjs::router())
         .merge(blobs::router())
+        .merge(pins::router())
         .merge(ipfs::router())
+        .merge(names::router())
+        .merge(routing::router())
         .merge(content::router())
         .merge(history::router())
         .merge(accounts::router())
@@ -40,10 +44,12 @@ pub(crate) fn documented() -> OpenApiRouter<State> {
         .merge(health::router())
 }
 
-/// Everything this gateway serves. A bridge's router may be merged into it.
+/// Everything this gateway serves, behind the gate that keeps hosts of content away from the API. A bridge's router has
+/// to be merged in front of the gate: here.
 pub fn router(state: State) -> Router {
     let (router, _) = documented().split_for_parts();
-    router.merge(pages::router()).fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
+    let router = router.merge(pages::router()).fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    router.with_state(state.clone()).layer(ipfs::Gate::new(state))
 }
 
 async fn not_found(request: Request) -> Response {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authority;
+mod names;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use utoipa::{ToResponse, ToSchema};
 pub use self::{
     accounts::{Account, Accounts, NewToken, Token, Tokens},
     authority::{Certificate, Certificates, History, Recipient, Recipients, TypeSchema, TypeSchemas},
+    names::{NameKey, NameKeys, PeerRecord, PeersFound, Providers, Published, Resolved},
 };
 
 /// An error: problem details of RFC 9457.
@@ -226,16 +228,41 @@ pub struct Done {
     pub errors: u64,
 }
 
-/// A file that was added.
+/// What was added.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Stored {
+    /// A file or a directory.
+    Blob(Blob),
+    /// An archive.
+    Archive(Archive),
+}
+
+/// An archive that was read.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Archive {
+    /// The CIDs that it names as its roots.
+    pub roots: Vec<String>,
+    /// Blocks in it.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A file or directory that was added.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Blob {
     /// Its CID.
     #[schema(example = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy")]
     pub cid: String,
-    /// Its size in bytes.
+    /// Its size in bytes; of a directory, that of its files.
     pub size: u64,
-    /// Its media type, as the client says or as its first bytes tell.
+    /// Its media type, as the client says or as its first bytes tell; of a directory `inode/directory`.
     pub mime: String,
+    /// The SHA-256 of a file as a multibase multihash, whatever its blocks are hashed with.
+    #[serde(rename = "digestMultibase", default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "zQmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD")]
+    pub digest_multibase: Option<String>,
 }
 
 /// Where a path leads.
@@ -365,7 +392,7 @@ pub struct Peers {
 pub struct Peer {
     /// The replica.
     pub id: String,
-    /// Whether a connection is open and it proved to be of this network.
+    /// Whether a connection is open, and it proved to be of this network or is a guest.
     pub connected: bool,
     /// Its known multiaddrs.
     pub addresses: Vec<String>,
@@ -377,6 +404,8 @@ pub struct Peer {
     pub seen: Option<String>,
     /// Whether it counts as a replica of this network.
     pub replica: bool,
+    /// Whether it is none of the network and speaks IPFS: blocks are exchanged with it.
+    pub guest: bool,
 }
 
 /// An address to dial.

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
@@ -16,7 +16,14 @@ use std::{
 };
 
 use axum::{Router, extract::ConnectInfo};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Method,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::OnUpgrade,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -28,7 +35,7 @@ use tower::Service as _;
 
 pub(crate) use self::places::network;
 use self::places::{Place, Places};
-use crate::limits;
+use crate::{ipfs::Tunnelled, limits};
 
 /// The pause after a failed accept: out of descriptors, most likely, which others must free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -134,25 +141,49 @@ fn prepare(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limits::WRITE_STALL)).ok();
 }
 
-/// Serves one connection until it ends, the server stops, or nothing is asked for too long.
+/// Serves one connection, and the tunnel through it if it becomes one: a client that is set up for a proxy asks for one
+/// with `CONNECT`, and the router says whether it may. It leads nowhere but to the same router.
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Arc<Stop>) {
+    let Some(upgrade) = exchange(TokioIo::new(stream), peer, &router, &stop, false).await else { return };
+    match tokio::time::timeout(limits::IDLE, upgrade).await {
+        Ok(Ok(tunnel)) => drop(exchange(tunnel, peer, &router, &stop, true).await),
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a tunnel did not come about"),
+        Err(_) => tracing::debug!(%peer, "a tunnel did not come about in time"),
+    }
+}
+
+/// Answers the requests of a connection until it ends, the server stops, or nothing is asked for too long. What is left
+/// of it when a `CONNECT` was granted.
 ///
 /// The stop is looked at whenever the connection wakes anyway, and idleness once a minute: waiting on a shared
 /// cancellation or setting a timer for each request takes locks that all connections share.
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: Arc<Stop>) {
+async fn exchange<I>(io: I, peer: SocketAddr, router: &Router, stop: &Stop, tunnelled: bool) -> Option<OnUpgrade>
+where
+    I: Read + Write + Unpin + Send + 'static,
+{
     let begun = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&begun);
+    let granted = Arc::new(Mutex::new(None));
+    let tunnel = Arc::clone(&granted);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         counter.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if tunnelled {
+            request.extensions_mut().insert(Tunnelled);
+        }
+        let upgrade = (request.method() == Method::CONNECT).then(|| hyper::upgrade::on(&mut request));
         let mut router = router.clone();
-        async move { router.call(request).await }
+        let tunnel = Arc::clone(&tunnel);
+        async move {
+            let answer = router.call(request).await?;
+            if answer.status().is_success() && upgrade.is_some() {
+                *tunnel.lock().unwrap_or_else(PoisonError::into_inner) = upgrade;
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .max_buf_size(limits::MAX_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
+    let mut connection =
+        pin!(http1::Builder::new().max_buf_size(limits::MAX_HEAD_BYTES).serve_connection(io, service).with_upgrades());
     let mut stopped = pin!(stop.woken.notified());
     stopped.as_mut().enable();
     let mut registered = false;
@@ -193,7 +224,9 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, stop: A
     .await;
     if let Err(error) = ended {
         tracing::debug!(%error, %peer, "a connection ended early");
+        return None;
     }
+    granted.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 #[cfg(test)]

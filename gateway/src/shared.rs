@@ -4,15 +4,17 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::Uri;
 use metrics_exporter_prometheus::PrometheusHandle;
+use rustdht_core::ports::{DnsLinks, Names};
 use rustdht_node::{Node, Principal, TokenId};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, Error, Readiness, Registration, System,
+    Config, Error, Ipfs, Readiness, Registration, System,
     attempts::Attempts,
     auth::{Access, Caller},
     codes::HttpCode,
+    ipfs::{Content, Denied},
     limits,
     problem::Problem,
     tokens::{Grant, Holder, Scope, Tokens},
@@ -28,6 +30,7 @@ struct Inner {
     tokens: Tokens,
     registration: Registration,
     system: System,
+    ipfs: Content,
     logins: Attempts,
     registering: Mutex<()>,
     checking: Arc<Semaphore>,
@@ -51,8 +54,8 @@ impl State {
     /// The state of one gateway. `stopping` ends live streams and imports; give `serve` the same one.
     ///
     /// # Errors
-    /// [`Error::PublicUrl`] when `public_url` is no absolute http or https URL; [`Error::TokenRoot`] when the node's
-    /// seed for tokens makes no key.
+    /// [`Error::PublicUrl`] when `public_url` is no absolute http or https URL; [`Error::Ipfs`] for hosts that are none;
+    /// [`Error::TokenRoot`] when the node's seed for tokens makes no key.
     pub fn new(
         node: Node,
         config: Config,
@@ -62,6 +65,8 @@ impl State {
         stopping: CancellationToken,
     ) -> Result<Self, Error> {
         let public_origin = config.public_url.as_deref().map(origin_of).transpose()?;
+        let public = public_origin.as_deref().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        let ipfs = Content::new(&config.ipfs, public, config.listen.ip().is_loopback())?;
         let access = Access { token: config.owner_token, anonymous: config.anonymous, public_origin };
         Ok(Self(Arc::new(Inner {
             tokens: Tokens::new(&node.token_root())?,
@@ -69,6 +74,7 @@ impl State {
             access,
             registration: config.registration,
             system,
+            ipfs,
             logins: Attempts::default(),
             registering: Mutex::default(),
             checking: Arc::new(Semaphore::new(1)),
@@ -81,6 +87,31 @@ impl State {
             imports: Arc::new(Semaphore::new(limits::MAX_IMPORTS)),
             uploads: Arc::new(Semaphore::new(limits::MAX_UPLOADS)),
         })))
+    }
+
+    /// Where IPNS records come from, instead of the node. The first binding holds.
+    pub fn bind_names(&self, names: Arc<dyn Names>) {
+        self.0.ipfs.bind_names(names);
+    }
+
+    /// Where DNSLinks come from that the configuration does not name. Until it is bound, and where nobody binds it,
+    /// requests for other domains are answered 501. The first binding holds.
+    pub fn bind_dnslinks(&self, links: Arc<dyn DnsLinks>) {
+        self.0.ipfs.bind_dnslinks(links);
+    }
+
+    /// What is not served. The first binding holds.
+    pub fn bind_denied(&self, denied: Arc<dyn Denied>) {
+        self.0.ipfs.bind_denied(denied);
+    }
+
+    /// Where IPNS records come from.
+    pub(crate) fn names(&self) -> Arc<dyn Names> {
+        self.0.ipfs.names().cloned().unwrap_or_else(|| self.0.node.names())
+    }
+
+    pub(crate) fn ipfs(&self) -> &Content {
+        &self.0.ipfs
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -219,6 +250,14 @@ impl State {
 /// [`Error::PublicUrl`] when it is no absolute http or https URL.
 pub fn check_public_url(url: &str) -> Result<(), Error> {
     origin_of(url).map(drop)
+}
+
+/// Whether the hosts and links of a configuration can be meant so.
+///
+/// # Errors
+/// [`Error::Ipfs`] with the key to blame.
+pub fn check_ipfs(config: &Ipfs) -> Result<(), Error> {
+    Content::new(config, None, false).map(drop)
 }
 
 /// Scheme, host and port of a URL, as a browser sends them in `Origin`.

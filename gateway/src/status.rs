@@ -123,6 +123,7 @@ impl From<PeerStatus> for schema::Peer {
             in_sync: peer.in_sync,
             seen: (peer.seen_ms > 0).then(|| rfc3339::from_ms(peer.seen_ms)),
             replica: peer.replica,
+            guest: peer.guest,
         }
     }
 }

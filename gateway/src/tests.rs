@@ -6,11 +6,15 @@ mod bulk;
 mod commits;
 mod doors;
 mod files;
+mod ipfs;
 mod kinds;
 mod live;
 mod nodes;
+mod pins;
+mod routing;
 mod sockets;
 mod tokens;
+mod uploads;
 mod yjs;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -25,8 +29,8 @@ use axum::{
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use rustdht_core::{Mode, Soul};
-use rustdht_node::{At, Config as NodeConfig, Founding, Node, Ports, RenderOptions};
-use rustdht_testkit::{ManualClock, MemoryBlobs, MemoryStore, Recorder, SeededEntropy};
+use rustdht_node::{At, Config as NodeConfig, Founding, Node, PinsConfig, Ports, RenderOptions};
+use rustdht_testkit::{ManualClock, MemoryStore, Recorder, SeededEntropy, TempBlobs};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -39,6 +43,7 @@ const TOKEN: &str = "a token that is long enough";
 struct App {
     router: Router,
     node: Node,
+    state: State,
     clock: Arc<ManualClock>,
     readiness: Readiness,
     stopping: CancellationToken,
@@ -86,16 +91,21 @@ impl App {
     }
 
     async fn with(config: Config) -> Self {
+        Self::keeping(config, PinsConfig::default()).await
+    }
+
+    async fn keeping(config: Config, pins: PinsConfig) -> Self {
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let entropy = Arc::new(SeededEntropy::new(1));
         let ports = Ports {
             store: Arc::new(MemoryStore::default()),
-            blobs: Arc::new(MemoryBlobs::default()),
+            blobs: Arc::new(TempBlobs::default()),
             clock: clock.clone(),
             entropy: entropy.clone(),
         };
         let founding = Founding::Found { name: "test".into(), mode: Mode::Members };
-        let (node, tasks) = Node::start(ports, NodeConfig::new(founding, [0; 32], [9; 32].into())).await.unwrap();
+        let node_config = NodeConfig { pins, ..NodeConfig::new(founding, [0; 32], [9; 32].into()) };
+        let (node, tasks) = Node::start(ports, node_config).await.unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends with the test")]
         drop(tokio::spawn(tasks.run()));
         node.bind(Arc::new(Recorder::default()));
@@ -107,7 +117,7 @@ impl App {
         }
         let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
         let state = State::new(node.clone(), config, system, readiness.clone(), None, stopping.clone()).unwrap();
-        Self { router: router(state), node, clock, readiness, stopping }
+        Self { router: router(state.clone()), node, state, clock, readiness, stopping }
     }
 
     /// Sends a request as a direct caller on loopback, who is the owner.

@@ -10,7 +10,7 @@ pub struct Config {
     pub dir: PathBuf,
     /// A pack is sealed before it grows past this many bytes. At most 2 GiB; 1 GiB by default.
     pub pack_bytes: u64,
-    /// Adds that run at once; further ones wait. Each holds about 4 MiB. 32 by default.
+    /// Adds that run at once; further ones wait. Each holds about 6 MiB. 32 by default.
     pub max_adds: usize,
 }
 

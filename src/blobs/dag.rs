@@ -2,24 +2,27 @@
 
 use bytes::Bytes;
 use cid::Cid;
+use multihash_codetable::Code;
 use rust_unixfs::file::adder::{BalancedCollector, Chunker, FileAdder};
-use rustdht_core::ports::AddOptions;
+use rustdht_core::ports::{AddHash, AddOptions, AddProfile};
 
-/// How a file becomes a DAG. The hash is sha2-256, the CIDs are version 1, leaves are raw.
+/// How a file becomes a DAG. The CIDs are version 1, leaves are raw.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Profile {
     /// Size of the leaves in bytes.
     pub(crate) chunk_bytes: usize,
     /// Most links of a block.
     pub(crate) width: usize,
+    /// What blocks are hashed with.
+    pub(crate) hash: AddHash,
 }
 
 impl From<AddOptions> for Profile {
-    fn from(options: AddOptions) -> Self {
-        match options {
+    fn from(AddOptions { profile, hash }: AddOptions) -> Self {
+        match profile {
             // IPIP-499, `unixfs-v1-2025`.
-            AddOptions::UnixfsV1 => Self { chunk_bytes: 1 << 20, width: 1024 },
-            AddOptions::Legacy => Self { chunk_bytes: 256 << 10, width: 174 },
+            AddProfile::UnixfsV1 => Self { chunk_bytes: 1 << 20, width: 1024, hash },
+            AddProfile::Legacy => Self { chunk_bytes: 256 << 10, width: 174, hash },
         }
     }
 }
@@ -32,22 +35,33 @@ pub(crate) struct Dag {
     adder: FileAdder,
     blocks: Vec<Block>,
     last: Option<Cid>,
+    /// Bytes of all blocks so far, each as often as it was made.
+    tree_bytes: u64,
 }
 
 impl Dag {
-    pub(crate) fn new(profile: Profile) -> Self {
+    pub(crate) fn new(profile: impl Into<Profile>) -> Self {
+        let profile = profile.into();
+        let hasher = match profile.hash {
+            AddHash::Sha2 => Code::Sha2_256,
+            AddHash::Blake3 => Code::Blake3_256,
+        };
         let adder = FileAdder::builder()
             .with_chunker(Chunker::Size(profile.chunk_bytes))
             .with_collector(BalancedCollector::with_branching_factor(profile.width))
+            .with_hasher(hasher)
             .build();
-        Self { adder, blocks: Vec::new(), last: None }
+        Self { adder, blocks: Vec::new(), last: None, tree_bytes: 0 }
     }
 
     /// Takes the next bytes of the file. Whole chunks are hashed where they stand, without being buffered first.
     pub(crate) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (blocks, used) = self.adder.push(bytes);
-            self.blocks.extend(blocks.map(|(cid, block)| (cid, block.into())));
+            for (cid, block) in blocks {
+                self.tree_bytes += block.len() as u64;
+                self.blocks.push((cid, block.into()));
+            }
             bytes = &bytes[used..];
         }
         self.last = self.blocks.last().map(|(cid, _)| *cid).or(self.last);
@@ -58,12 +72,15 @@ impl Dag {
         std::mem::take(&mut self.blocks)
     }
 
-    /// The remaining blocks and the root.
-    pub(crate) fn finish(mut self) -> (Vec<Block>, Option<Cid>) {
-        self.blocks.extend(self.adder.finish().map(|(cid, block)| (cid, block.into())));
+    /// The remaining blocks, the root, and the bytes of all blocks that were made.
+    pub(crate) fn finish(mut self) -> (Vec<Block>, Option<(Cid, u64)>) {
+        for (cid, block) in self.adder.finish() {
+            self.tree_bytes += block.len() as u64;
+            self.blocks.push((cid, block.into()));
+        }
         // The root is the block made last; of a file of exactly one chunk it was made by `push`.
         let root = self.blocks.last().map(|(cid, _)| *cid).or(self.last);
-        (self.blocks, root)
+        (self.blocks, root.map(|cid| (cid, self.tree_bytes)))
     }
 }
 
@@ -73,10 +90,7 @@ mod tests {
     use sha2::Digest as _;
 
     use super::*;
-    use crate::{
-        digest::cid_of,
-        node::{DAG_PB, RAW},
-    };
+    use crate::{dagpb::DAG_PB, digest::cid_of, node::RAW};
 
     fn root_of(profile: Profile, pieces: impl IntoIterator<Item = Vec<u8>>) -> String {
         let mut dag = Dag::new(profile);
@@ -84,7 +98,7 @@ mod tests {
             dag.push(&piece);
             dag.take_blocks();
         }
-        dag.finish().1.unwrap().to_string()
+        dag.finish().1.unwrap().0.to_string()
     }
 
     /// The bytes that Kubo's own tests add: the ChaCha20 key stream of the seed's SHA-256 (test/cli/add_test.go). Its
@@ -100,14 +114,14 @@ mod tests {
 
     #[test]
     fn roots_are_those_that_kubo_expects() {
-        let v1 = Profile::from(AddOptions::UnixfsV1);
-        let legacy = Profile::from(AddOptions::Legacy);
+        let v1 = Profile::from(AddOptions::default());
+        let legacy = Profile::from(AddOptions { profile: AddProfile::Legacy, ..AddOptions::default() });
         for profile in [v1, legacy] {
             assert_eq!(root_of(profile, []), "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku");
             let hello = root_of(profile, [b"hello world".to_vec()]);
             assert_eq!(hello, "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
         }
-        let narrow = Profile { chunk_bytes: 1 << 20, width: 174 };
+        let narrow = Profile { width: 174, ..v1 };
         for (profile, seed, mebibytes, root) in [
             (narrow, "v1-seed", 174, "bafybeigwduxcf2aawppv3isnfeshnimkyplvw3hthxjhr2bdeje4tdaicu"),
             (narrow, "v1-seed", 175, "bafybeidhd7lo2n2v7lta5yamob3xwhbxcczmmtmhquwhjesi35jntf7mpu"),
@@ -160,7 +174,7 @@ mod tests {
 
     #[test]
     fn every_small_shape_is_the_balanced_one() {
-        let profile = Profile { chunk_bytes: 5, width: 3 };
+        let profile = Profile { chunk_bytes: 5, width: 3, hash: AddHash::Sha2 };
         let file: Vec<u8> = (0..600_u32).map(|i| (i * 7 % 251) as u8).collect();
         for len in 0..file.len() {
             let whole = root_of(profile, [file[..len].to_vec()]);

@@ -44,12 +44,21 @@ impl Index {
         self.shard(digest).read().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
     }
 
+    /// How many parts [`Index::part`] has.
+    pub(crate) const PARTS: usize = SHARDS;
+
+    /// The keys of one part, blocks only.
+    pub(crate) fn part(&self, at: usize) -> Vec<Digest> {
+        let shard = self.shards[at % SHARDS].read().unwrap_or_else(PoisonError::into_inner);
+        shard.keys().filter(|digest| digest.is_block()).copied().collect()
+    }
+
     /// Notes a record; a later one of the same block takes the place of an earlier one.
     pub(crate) fn insert(&self, pack: u32, entry: &Entry) {
         let location = Location { pack, offset: entry.offset, data_len: entry.data_len };
         let before =
             self.shard(&entry.digest).write().unwrap_or_else(PoisonError::into_inner).insert(entry.digest, location);
-        if before.is_none() {
+        if before.is_none() && entry.digest.is_block() {
             self.blocks.fetch_add(1, Ordering::Relaxed);
             self.bytes.fetch_add(u64::from(entry.data_len), Ordering::Relaxed);
         }
@@ -61,13 +70,15 @@ impl Index {
         if shard.get(digest) == Some(&damaged) {
             shard.remove(digest);
             drop(shard);
-            self.blocks.fetch_sub(1, Ordering::Relaxed);
-            self.bytes.fetch_sub(u64::from(damaged.data_len), Ordering::Relaxed);
-            self.publish();
+            if digest.is_block() {
+                self.blocks.fetch_sub(1, Ordering::Relaxed);
+                self.bytes.fetch_sub(u64::from(damaged.data_len), Ordering::Relaxed);
+                self.publish();
+            }
         }
     }
 
-    /// Blocks, and their bytes without headers and padding.
+    /// Blocks, and their bytes without headers and padding. Notes about whole files do not count.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (self.blocks.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
     }

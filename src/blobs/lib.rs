@@ -1,18 +1,22 @@
-//! Blobs as CIDs: a block store on disk, and files over it.
+//! Blobs as CIDs: a block store on disk, and files, directories and archives over it.
 //!
 //! ```text
-//!   add ---> dag (chunks, hashes) ---> writer ---> packs/00000000.pack, .idx
-//!                                        |               ^
-//!                                      syncer (flush)    | pread
-//!   read --> walk (seeks, reads ahead) ----------------> shelf (index in memory)
-//!              '--- what is not here ---> BlockSource, bound late
+//!   add, tree, car import ---> dag (chunks, hashes) ---> writer ---> packs/00000000.pack, .idx
+//!                                                          |               ^
+//!                                                        syncer (flush)    | pread
+//!   read --> walk (seeks, reads ahead) ------------------------------> shelf (index in memory)
+//!   resolve, entries, tar, car export --'--- what is not here ---> BlockSource, bound late
 //! ```
 //!
 //! - A block is kept once, under its multihash, in an append-only pack. An add answers after a flush that covers its
 //!   last block; adds that end together share that flush.
 //! - After a kill at any point the packs are read back: what was acknowledged is whole, a torn end is cut off.
 //! - Every record has a checksum that is compared when it is read. A damaged block counts as missing, and is fetched.
-//! - A file is a UnixFS DAG, made by `rust-unixfs` with the profiles of IPIP-499, read by a reader of our own.
+//! - A file is a UnixFS DAG, made by `rust-unixfs` with the profiles of IPIP-499, read by a reader of our own. Directories
+//!   are made here: their roots are those of Kubo, and so is where they begin to be sharded.
+//! - The SHA-256 of a whole file leads to its root, whatever its blocks are hashed with.
+//! - Whatever a DAG or an archive of a stranger claims, it costs memory by named bounds only, and an archive or listing
+//!   that contradicts itself ends in an error that says where.
 //!
 //! Deliberately unknown here: HTTP, the network (a [`BlockSource`](rustdht_core::ports::BlockSource) stands for it),
 //! who references a blob, and how long it is kept. Blocks are never deleted yet; those of an add that broke off stay
@@ -39,22 +43,37 @@
 #![forbid(unsafe_code)]
 
 mod add;
+mod ahead;
+mod blocks;
+mod car;
 mod config;
 mod dag;
+mod dagpb;
+mod dags;
 mod digest;
+mod directory;
 mod error;
+mod hamt;
 mod index;
 mod metrics;
+mod names;
 mod node;
 mod pack;
 mod protobuf;
 mod recovery;
+mod resolve;
 mod shelf;
 mod store;
 mod syncer;
+mod tar;
+mod tree;
+mod unixfs;
+mod value;
+mod view;
 mod walk;
 mod writer;
 
 pub use config::Config;
 pub use error::Error;
+pub use names::IpnsRecords;
 pub use store::Store;

@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use cid::Cid;
 
-use crate::protobuf::{Fields, Value};
+use crate::{
+    dagpb::{DAG_PB, PbNode},
+    unixfs::{Kind, UnixFs},
+};
 
 /// Multicodec `raw`.
 pub(crate) const RAW: u64 = 0x55;
-/// Multicodec `dag-pb`.
-pub(crate) const DAG_PB: u64 = 0x70;
-
 /// Most links of a block. Honest files have 174 or 1,024, and 8,192 fill the greatest block that most tools make.
 pub(crate) const MAX_LINKS: usize = 1 << 14;
 
@@ -47,21 +47,24 @@ impl Node {
         }
     }
 
-    /// DAG-PB specification, and UnixFS specification, section "Data Format".
     fn parse_dag_pb(block: &Bytes) -> Result<Self, &'static str> {
-        let mut cids = Vec::new();
-        let mut unixfs = None;
-        let mut fields = Fields::new(block);
-        while let Some(field) = fields.next()? {
-            match field {
-                (1, Value::Bytes(data)) if unixfs.is_none() => unixfs = Some(data),
-                (2, Value::Bytes(_)) if cids.len() == MAX_LINKS => return Err("a file block with too many links"),
-                (2, Value::Bytes(link)) => cids.push(parse_link(link)?),
-                _ => return Err("a dag-pb node with a field that there is not, or twice"),
-            }
+        let node = PbNode::parse(block, MAX_LINKS)?;
+        let unixfs = UnixFs::parse(node.data.as_ref().ok_or("a dag-pb node without data")?)?;
+        Self::of(node, unixfs)
+    }
+
+    /// A block that was read already.
+    pub(crate) fn of(node: PbNode, unixfs: UnixFs) -> Result<Self, &'static str> {
+        match unixfs.kind {
+            Kind::Raw | Kind::File => {}
+            Kind::Directory | Kind::Shard => return Err("a directory"),
+            Kind::Metadata => return Err("metadata"),
+            Kind::Symlink => return Err("a symbolic link"),
         }
-        let unixfs = parse_unixfs(unixfs.ok_or("a dag-pb node without data")?)?;
-        if unixfs.spans.len() != cids.len() {
+        if node.links.len() > MAX_LINKS {
+            return Err("a block with too many links");
+        }
+        if unixfs.spans.len() != node.links.len() {
             return Err("a file with another number of sizes than links");
         }
         let linked = unixfs.spans.iter().try_fold(0_u64, |sum, span| sum.checked_add(*span));
@@ -70,70 +73,17 @@ impl Node {
         if unixfs.size_bytes.is_some_and(|claimed| claimed != size_bytes) {
             return Err("a file whose size is not that of its parts");
         }
-        let links = cids.into_iter().zip(unixfs.spans).map(|(cid, span_bytes)| Link { cid, span_bytes }).collect();
-        Ok(Self { data: block.slice_ref(unixfs.data), links, size_bytes })
-    }
-}
-
-fn parse_link(message: &[u8]) -> Result<Cid, &'static str> {
-    let mut cid = None;
-    let mut fields = Fields::new(message);
-    while let Some(field) = fields.next()? {
-        match field {
-            (1, Value::Bytes(bytes)) if cid.is_none() => {
-                let read = Cid::try_from(bytes).map_err(|_| "a link that holds no CID")?;
-                if read.to_bytes() != bytes {
-                    return Err("a link that holds more than a CID");
-                }
-                cid = Some(read);
-            }
-            (2, Value::Bytes(_)) | (3, Value::Varint(_)) => {}
-            _ => return Err("a dag-pb link with a field that there is not, or twice"),
-        }
-    }
-    cid.ok_or("a link without a CID")
-}
-
-struct UnixFs<'a> {
-    data: &'a [u8],
-    size_bytes: Option<u64>,
-    spans: Vec<u64>,
-}
-
-fn parse_unixfs(message: &[u8]) -> Result<UnixFs<'_>, &'static str> {
-    let mut kind = None;
-    // An empty slice of the message, so that it can be cut out of the block.
-    let mut read = UnixFs { data: &message[..0], size_bytes: None, spans: Vec::new() };
-    let mut fields = Fields::new(message);
-    while let Some(field) = fields.next()? {
-        match field {
-            (1, Value::Varint(number)) => kind = Some(number),
-            (2, Value::Bytes(data)) => read.data = data,
-            (3, Value::Varint(size)) => read.size_bytes = Some(size),
-            (4, _) if read.spans.len() > MAX_LINKS => return Err("a file block with too many sizes"),
-            (4, Value::Varint(span)) => read.spans.push(span),
-            (4, Value::Bytes(packed)) => {
-                let mut packed = Fields::new(packed);
-                while !packed.is_empty() && read.spans.len() <= MAX_LINKS {
-                    read.spans.push(packed.varint()?);
-                }
-            }
-            // Mode, modification time, and what later versions may add.
-            _ => {}
-        }
-    }
-    match kind {
-        Some(0 | 2) => Ok(read),
-        Some(1 | 5) => Err("a directory"),
-        Some(3) => Err("metadata"),
-        Some(4) => Err("a symbolic link"),
-        _ => Err("a UnixFS node of an unknown type"),
+        let links = node.links.into_iter().zip(unixfs.spans);
+        let links = links.map(|(link, span_bytes)| Link { cid: link.cid, span_bytes }).collect();
+        Ok(Self { data: unixfs.data, links, size_bytes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use rustdht_core::ports::AddHash;
 
     use super::*;
     use crate::{
@@ -147,7 +97,7 @@ mod tests {
     }
 
     fn root() -> Vec<u8> {
-        let mut dag = Dag::new(Profile { chunk_bytes: 10, width: 8 });
+        let mut dag = Dag::new(Profile { chunk_bytes: 10, width: 8, hash: AddHash::Sha2 });
         dag.push(b"0123456789012345678901234");
         dag.finish().0.pop().unwrap().1.to_vec()
     }

@@ -1,4 +1,4 @@
-//! Just enough of the protobuf wire format to read dag-pb and UnixFS from strangers.
+//! Just enough of the protobuf wire format to read dag-pb and UnixFS from strangers, and to write them.
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,5 +66,56 @@ impl<'a> Fields<'a> {
         let (head, tail) = parts.ok_or("a protobuf message that ends inside a field")?;
         self.rest = tail;
         Ok(head)
+    }
+}
+
+/// Bytes of a varint.
+pub(crate) const fn varint_len(number: u64) -> usize {
+    // Seven bits a byte; zero takes one.
+    (64 - (number | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends a varint.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// Appends a field of wire type 0. Its number is below 16.
+pub(crate) fn put_number(out: &mut Vec<u8>, field: u8, number: u64) {
+    out.push(field << 3);
+    put_varint(out, number);
+}
+
+/// Appends a field of wire type 2. Its number is below 16.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    out.push(field << 3 | 2);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_is_read_and_lengths_are_told_before() {
+        for number in (0..64).flat_map(|bit| [(1_u64 << bit) - 1, 1 << bit]).chain([u64::MAX]) {
+            let mut out = Vec::new();
+            put_varint(&mut out, number);
+            assert_eq!(out.len(), varint_len(number), "{number}");
+            let mut fields = Fields::new(&out);
+            assert_eq!((fields.varint(), fields.is_empty()), (Ok(number), true));
+        }
+        let mut out = Vec::new();
+        put_number(&mut out, 3, 300);
+        put_bytes(&mut out, 1, b"ab");
+        let mut fields = Fields::new(&out);
+        assert_eq!(fields.next(), Ok(Some((3, Value::Varint(300)))));
+        assert_eq!(fields.next(), Ok(Some((1, Value::Bytes(b"ab")))));
+        assert_eq!(fields.next(), Ok(None));
     }
 }

@@ -5,10 +5,11 @@ use std::{
     fs::File,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use bytes::Bytes;
+use rustdht_core::ports::BlockSource;
 
 use crate::{
     digest::Digest,
@@ -35,11 +36,22 @@ pub(crate) struct Shelf {
     pub(crate) index: Index,
     dir: PathBuf,
     open: Mutex<VecDeque<(u32, Arc<File>)>>,
+    /// Where missing blocks come from, and who hears of new ones.
+    pub(crate) source: OnceLock<Arc<dyn BlockSource>>,
 }
 
 impl Shelf {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { index: Index::new(), dir, open: Mutex::default() }
+        Self { index: Index::new(), dir, open: Mutex::default(), source: OnceLock::new() }
+    }
+
+    /// A block can be read from now on.
+    pub(crate) fn noted(&self, digest: &Digest) {
+        if let Some(source) = self.source.get()
+            && let Some(hash) = digest.multihash()
+        {
+            source.noted(&hash);
+        }
     }
 
     /// Reads a block from the disk, without blocking the caller's thread.

@@ -1,24 +1,22 @@
-use std::{
-    ops::Range,
-    sync::{Arc, OnceLock},
-};
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
-use futures::{StreamExt, stream};
-use rustdht_core::ports::{
-    AddOptions, Added, BlobError, BlobStat, BlobStore, BlockSource, BoxByteStream, MAX_BLOCK_BYTES,
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use multihash::Multihash;
+use rustdht_core::ports::{AddOptions, Added, BlobError, BlobStat, BlobStore, BlockSource, BoxByteStream};
+use tokio::sync::Semaphore;
 
 use crate::{
     Config, Error, add,
-    digest::{Digest, Place},
-    metrics,
-    node::Node,
-    recovery,
-    shelf::{Found, Shelf},
+    blocks::Blocks,
+    digest::{Place, verify},
+    metrics, recovery,
+    shelf::Shelf,
     walk::Walk,
     writer::{Ticket, Writer},
 };
@@ -29,8 +27,8 @@ use crate::{
 /// the thread.
 #[derive(Clone)]
 pub struct Store {
-    blocks: Arc<Blocks>,
-    adds: Arc<Semaphore>,
+    pub(crate) blocks: Arc<Blocks>,
+    pub(crate) adds: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Store {
@@ -54,73 +52,23 @@ impl Store {
         let active = recovery::recover(&packs, &shelf.index)?;
         let writer = Writer::start(Arc::clone(&shelf), packs, active, config.pack_bytes(), lock)
             .map_err(|source| Error::Pack { path: config.dir, source })?;
-        let blocks = Blocks { shelf, writer, source: OnceLock::new() };
+        let blocks = Blocks::new(shelf, writer);
         Ok(Self { blocks: Arc::new(blocks), adds: Arc::new(Semaphore::new(config.max_adds.max(1))) })
     }
 
     /// Says where missing blocks come from. Only the first call counts.
     pub fn bind_source(&self, source: Arc<dyn BlockSource>) {
-        if self.blocks.source.set(source).is_err() {
+        if self.blocks.shelf.source.set(source).is_err() {
             tracing::warn!("the block store has a source of missing blocks already");
         }
     }
-}
-
-/// Blocks by CID, from the disk or from the source.
-pub(crate) struct Blocks {
-    shelf: Arc<Shelf>,
-    writer: Writer,
-    source: OnceLock<Arc<dyn BlockSource>>,
-}
-
-impl Blocks {
-    async fn here(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
-        match Place::of(cid) {
-            Place::Inline(block) => Ok(Some(block)),
-            Place::Unknown => Ok(None),
-            Place::Stored(digest) => match self.shelf.read(digest).await? {
-                Found::Whole(block) => Ok(Some(block)),
-                Found::Damaged => Err(BlobError::BadBlock(*cid)),
-                Found::Nothing => Ok(None),
-            },
-        }
-    }
-
-    /// A block, from the source when it is not here or its record is damaged. What comes from the source is kept.
-    pub(crate) async fn load(&self, cid: &Cid) -> Result<Bytes, BlobError> {
-        let failure = match self.here(cid).await {
-            Ok(Some(block)) => return Ok(block),
-            Ok(None) => BlobError::Missing(*cid),
-            Err(damaged @ BlobError::BadBlock(_)) => damaged,
-            Err(other) => return Err(other),
-        };
-        let (Place::Stored(digest), Some(source)) = (Place::of(cid), self.source.get()) else { return Err(failure) };
-        let Some(block) = source.fetch_block(cid).await else { return Err(failure) };
-        verify(cid, digest, &block).await?;
-        metrics::fetched();
-        // Not flushed: what came from a peer can be fetched again, and a read does not wait for the disk.
-        self.writer.append(digest, block.clone(), &Ticket::default()).await?;
-        Ok(block)
-    }
-
-    /// A block, read as a part of a file.
-    pub(crate) async fn node(&self, cid: &Cid) -> Result<Node, BlobError> {
-        let block = self.load(cid).await?;
-        Node::parse(cid, &block).map_err(BlobError::NotAFile)
-    }
-}
-
-async fn verify(cid: &Cid, digest: Digest, block: &Bytes) -> Result<(), BlobError> {
-    let block = block.clone();
-    let sound = block.len() <= MAX_BLOCK_BYTES && spawn_blocking(move || digest.matches(&block)).await.unwrap_or(false);
-    if sound { Ok(()) } else { Err(BlobError::BadBlock(*cid)) }
 }
 
 #[async_trait]
 impl BlobStore for Store {
     async fn add(&self, body: BoxByteStream, options: AddOptions) -> Result<Added, BlobError> {
         let _turn = self.adds.acquire().await.map_err(std::io::Error::other)?;
-        add::add(&self.blocks.writer, body, options).await
+        add::add(&self.blocks, body, options).await
     }
 
     async fn stat(&self, cid: &Cid) -> Result<BlobStat, BlobError> {
@@ -128,30 +76,40 @@ impl BlobStore for Store {
     }
 
     async fn read(&self, cid: &Cid, range: Range<u64>) -> Result<BoxByteStream, BlobError> {
-        let root = self.blocks.node(cid).await?;
+        let blocks = self.blocks.of_one_dag();
+        let root = blocks.node(cid).await?;
         if range.start > range.end || range.end > root.size_bytes {
             return Err(BlobError::OutOfRange { size: root.size_bytes });
         }
         if range.is_empty() {
             return Ok(stream::empty().boxed());
         }
-        Ok(Walk::new(Arc::clone(&self.blocks), root, range).into_stream())
+        Ok(Walk::new(blocks, root, range).into_stream())
     }
 
     async fn block(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
-        self.blocks.here(cid).await
+        match self.blocks.here(cid).await {
+            // Peers may ask for anything; what cannot be checked is never here.
+            Err(BlobError::UnknownHash(_)) => Ok(None),
+            other => other,
+        }
     }
 
     async fn put_block(&self, cid: &Cid, bytes: Bytes) -> Result<(), BlobError> {
         let digest = match Place::of(cid) {
             Place::Inline(inline) if inline == bytes => return Ok(()),
-            Place::Inline(_) | Place::Unknown => return Err(BlobError::BadBlock(*cid)),
+            Place::Inline(_) => return Err(BlobError::BadBlock(*cid)),
+            Place::Unknown => return Err(BlobError::UnknownHash(*cid)),
             Place::Stored(digest) => digest,
         };
-        verify(cid, digest, &bytes).await?;
+        verify(cid, &bytes).await?;
         let ticket = Ticket::default();
         self.blocks.writer.append(digest, bytes, &ticket).await?;
         Ok(self.blocks.writer.flush(&ticket).await?)
+    }
+
+    async fn by_digest(&self, sha256: &[u8; 32]) -> Result<Option<Cid>, BlobError> {
+        self.blocks.by_digest(sha256).await
     }
 
     async fn has(&self, cid: &Cid) -> Result<bool, BlobError> {
@@ -160,6 +118,20 @@ impl BlobStore for Store {
             Place::Stored(digest) => self.blocks.shelf.index.get(&digest).is_some(),
             Place::Unknown => false,
         })
+    }
+
+    async fn block_size(&self, cid: &Cid) -> Result<Option<u64>, BlobError> {
+        Ok(match Place::of(cid) {
+            Place::Inline(inline) => Some(inline.len() as u64),
+            Place::Stored(digest) => self.blocks.shelf.index.get(&digest).map(|found| u64::from(found.data_len)),
+            Place::Unknown => None,
+        })
+    }
+
+    fn multihashes(&self) -> BoxStream<'static, Result<Vec<Multihash<64>>, BlobError>> {
+        let blocks = Arc::clone(&self.blocks);
+        let part = move |at| blocks.shelf.index.part(at).iter().filter_map(crate::digest::Digest::multihash).collect();
+        stream::iter(0..crate::index::Index::PARTS).map(move |at| Ok(part(at))).boxed()
     }
 
     async fn totals(&self) -> (u64, u64) {

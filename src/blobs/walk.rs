@@ -1,23 +1,16 @@
 //! Reading a file: down to the blocks of a range, in order, some of them ahead of time.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use cid::Cid;
-use futures::{
-    StreamExt,
-    future::BoxFuture,
-    stream::{self, FuturesUnordered},
-};
+use futures::{StreamExt, stream};
 use rustdht_core::ports::{BlobError, BoxByteStream, MAX_BLOCK_BYTES};
 
 use crate::{
+    ahead::Ahead,
+    blocks::Blocks,
     node::{MAX_LINKS, Node, RAW},
-    store::Blocks,
 };
 
 /// Blocks loaded ahead, counted from the one that is due.
@@ -39,8 +32,6 @@ enum Part {
     Block { cid: Cid, span_bytes: u64, depth: u8, load: Option<u64> },
 }
 
-type Loaded = (u64, Result<Node, BlobError>);
-
 /// A read under way.
 pub(crate) struct Walk {
     blocks: Arc<Blocks>,
@@ -48,23 +39,13 @@ pub(crate) struct Walk {
     position: u64,
     range: Range<u64>,
     parts: VecDeque<Part>,
-    loading: FuturesUnordered<BoxFuture<'static, Loaded>>,
-    loaded: HashMap<u64, Result<Node, BlobError>>,
-    loads: u64,
+    ahead: Ahead<Node>,
 }
 
 impl Walk {
     /// The bytes in `range` of the file under `root`; the range lies within it and is not empty.
     pub(crate) fn new(blocks: Arc<Blocks>, root: Node, range: Range<u64>) -> Self {
-        let mut walk = Self {
-            blocks,
-            position: 0,
-            range,
-            parts: VecDeque::new(),
-            loading: FuturesUnordered::new(),
-            loaded: HashMap::new(),
-            loads: 0,
-        };
+        let mut walk = Self { blocks, position: 0, range, parts: VecDeque::new(), ahead: Ahead::new() };
         walk.descend(root, 0);
         walk
     }
@@ -94,7 +75,7 @@ impl Walk {
                     }
                 }
                 Some(Part::Block { cid, span_bytes, depth, load }) => {
-                    let node = self.wait(load).await?;
+                    let node = self.ahead.take(load.unwrap_or_default()).await?;
                     if node.size_bytes != span_bytes {
                         let real = node.size_bytes;
                         let why = format!("block {cid} holds {real} bytes where its parent says {span_bytes}");
@@ -153,30 +134,15 @@ impl Walk {
             let Part::Block { cid, span_bytes, load, .. } = part else { continue };
             let leaf = cid.codec() == RAW || *span_bytes <= MAX_BLOCK_BYTES as u64;
             bytes += (*span_bytes).min(MAX_BLOCK_BYTES as u64);
-            let room = bytes <= AHEAD_BYTES && self.loading.len() + self.loaded.len() < LOADED_BLOCKS;
+            let room = bytes <= AHEAD_BYTES && self.ahead.held() < LOADED_BLOCKS;
             if load.is_none() && (nth == 0 || room) {
-                self.loads += 1;
-                *load = Some(self.loads);
-                let (blocks, cid, number) = (Arc::clone(&self.blocks), *cid, self.loads);
-                self.loading.push(Box::pin(async move { (number, blocks.node(&cid).await) }));
+                let (blocks, cid) = (Arc::clone(&self.blocks), *cid);
+                *load = Some(self.ahead.start(async move { blocks.node(&cid).await }));
             }
             // What hangs under an inner block is due before the blocks behind it.
             if !leaf {
                 break;
             }
-        }
-    }
-
-    async fn wait(&mut self, load: Option<u64>) -> Result<Node, BlobError> {
-        let number = load.unwrap_or_default();
-        loop {
-            if let Some(node) = self.loaded.remove(&number) {
-                return node;
-            }
-            match self.loading.next().await {
-                Some((number, node)) => self.loaded.insert(number, node),
-                None => return Err(std::io::Error::other("a block was not asked for").into()),
-            };
         }
     }
 }

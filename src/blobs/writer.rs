@@ -170,6 +170,7 @@ impl Thread {
         self.active.entries.push(entry);
         self.shelf.index.insert(self.active.number, &entry);
         self.shelf.index.publish();
+        self.shelf.noted(digest);
         self.syncer.written(&self.active.file, bytes);
         Ok(())
     }

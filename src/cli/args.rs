@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     client::{Client, DEFAULT_API},
     commands::{
-        add, cat, certificate, completions, config, demo, export, get, graph, health, id, import, invite, link,
-        openapi, peers, put, rm, schema, serve, share, status, token, user, version, watch,
+        add, cat, certificate, completions, config, demo, export, get, graph, health, id, import, invite, key, link,
+        name, openapi, peers, pin, put, rm, schema, serve, share, status, token, user, version, watch,
     },
     output::Output,
 };
@@ -88,9 +88,16 @@ pub(crate) enum Command {
     Add(add::Arguments),
     /// Print the bytes of a file
     Cat(cat::Arguments),
+    /// Keep what others have, list what is kept, let go of it
+    Pin(pin::Arguments),
+    /// Let an IPNS name stand for something, see what one stands for
+    Name(name::Arguments),
+    /// Make, list, bring in and remove the keys of names
+    Key(key::Arguments),
     /// Show who this gateway is
     Id(id::Arguments),
     /// List and add peers
+    #[command(visible_alias = "peer")]
     Peers(peers::Arguments),
     /// Make and manage accounts
     User(user::Arguments),
@@ -118,7 +125,7 @@ pub(crate) enum Command {
 const GROUPS: &[(&str, &[&str])] = &[
     ("BASICS", &["serve", "invite", "status", "demo"]),
     ("DATA", &["put", "get", "rm", "link", "watch", "import", "export", "share", "unshare"]),
-    ("BLOBS", &["add", "cat"]),
+    ("BLOBS", &["add", "cat", "pin", "name", "key"]),
     ("NETWORK", &["id", "peers"]),
     ("ADMIN", &["user", "token", "certificate", "schema", "graph"]),
     ("TOOLS", &["config", "health", "openapi", "completions", "version"]),

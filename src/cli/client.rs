@@ -147,8 +147,8 @@ impl Client {
     }
 }
 
-/// The one place where HTTP clients are made.
-fn http(url: &Url) -> anyhow::Result<reqwest::Client> {
+/// The one place where HTTP clients are made. They follow no redirects.
+pub(crate) fn http(url: &Url) -> anyhow::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("rustdht/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)

@@ -3,8 +3,11 @@
 pub(crate) mod app;
 pub(crate) mod banner;
 mod data_dir;
+mod denylist;
 mod key_file;
 mod ports;
+mod router;
+mod routing;
 pub(crate) mod signals;
 mod switch;
 mod system;
@@ -13,7 +16,7 @@ pub(crate) mod telemetry;
 
 use anyhow::Context as _;
 pub(crate) use app::{App, Options};
-use rustdht_net::{NetError, check_dial, check_external};
+use rustdht_net::{NetError, check_dht_protocol, check_dial, check_external};
 pub(crate) use system::{now_seconds, random};
 
 use crate::{
@@ -30,6 +33,11 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     if let Some(url) = &config.gateway.public_url {
         rustdht_gateway::check_public_url(url).map_err(|error| bad(format!("gateway.{error}")))?;
     }
+    rustdht_gateway::check_ipfs(&app::gateway_ipfs(config)).map_err(|error| bad(error.to_string()))?;
+    if !(1..=3600).contains(&config.ipfs.fetch_timeout_s) {
+        let given = config.ipfs.fetch_timeout_s;
+        return Err(bad(format!("ipfs.fetch_timeout_s is {given}; it lies between 1 and 3600")));
+    }
     let net = &config.net;
     if net.port != 0 && net.port == net.ws_port {
         return Err(bad(format!("net.port and net.ws_port are both {}; TCP needs two ports", net.port)));
@@ -39,8 +47,29 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     };
     net.dial.iter().try_for_each(|text| check_dial(text)).map_err(|error| address("net.dial", error))?;
     net.external.iter().try_for_each(|text| check_external(text)).map_err(|error| address("net.external", error))?;
+    let ipfs = &config.ipfs;
+    ipfs.peers.iter().try_for_each(|text| check_dial(text)).map_err(|error| address("ipfs.peers", error))?;
+    ipfs.bootstrap.iter().try_for_each(|text| check_dial(text)).map_err(|error| address("ipfs.bootstrap", error))?;
+    check_dht_protocol(&ipfs.dht_protocol).map_err(|error| bad(format!("ipfs.dht_protocol: {error}")))?;
+    // The two DHTs are routers as well.
+    if ipfs.delegated_routers.len() + 2 > rustdht_node::MAX_ROUTERS {
+        return Err(bad(format!("ipfs.delegated_routers: {} at most", rustdht_node::MAX_ROUTERS - 2)));
+    }
+    for url in &ipfs.delegated_routers {
+        router::check(url).map_err(|error| bad(format!("ipfs.delegated_routers: {url}: {error:#}")))?;
+    }
     if !(1..=4096).contains(&config.store.cache_mib) {
         return Err(bad(format!("store.cache_mib is {}; it lies between 1 and 4096", config.store.cache_mib)));
+    }
+    let pins = &config.pins;
+    for (key, given, least, most) in [
+        ("parallel", u32::from(pins.parallel), 1, 64),
+        ("block_timeout_s", pins.block_timeout_s, 1, 3600),
+        ("give_up_hours", pins.give_up_hours, 1, 24 * 365),
+    ] {
+        if !(least..=most).contains(&given) {
+            return Err(bad(format!("pins.{key} is {given}; it lies between {least} and {most}")));
+        }
     }
     if !(1..=100_000).contains(&config.store.history_per_field) {
         let given = config.store.history_per_field;
@@ -63,7 +92,12 @@ mod tests {
     #[test]
     fn each_rule_names_its_key() {
         type Change = fn(&mut Config);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 20] = [
+            ("ipfs.peers", |c| c.ipfs.peers = vec!["/ip4/10.0.0.1/tcp/4001".into()]),
+            ("ipfs.bootstrap", |c| c.ipfs.bootstrap = vec!["bootstrap.example".into()]),
+            ("ipfs.dht_protocol", |c| c.ipfs.dht_protocol = "kad".into()),
+            ("ipfs.delegated_routers", |c| c.ipfs.delegated_routers = vec!["router.example".into()]),
+            ("ipfs.delegated_routers", |c| c.ipfs.delegated_routers = vec!["https://router.example".into(); 15]),
             ("gateway.public_url", |c| c.gateway.public_url = Some("node.example".into())),
             ("gateway.public_url", |c| c.gateway.public_url = Some("https://a@node.example".into())),
             ("net.dial", |c| c.net.dial = vec!["/ip4/10.0.0.1/tcp/4480".into()]),
@@ -72,6 +106,12 @@ mod tests {
             ("net.dial", |c| c.net.dial = vec!["10.0.0.1:4480".into()]),
             ("net.external", |c| c.net.external = vec!["10.0.0.1:4480".into()]),
             ("store.cache_mib", |c| c.store.cache_mib = 0),
+            ("ipfs.gateway_hosts", |c| c.ipfs.gateway_hosts = vec!["http://example.org".into()]),
+            ("ipfs.dnslink", |c| c.ipfs.dnslink = vec!["example.org".into()]),
+            ("ipfs.dnslink_hosts", |c| c.ipfs.dnslink_hosts = vec!["*".into()]),
+            ("ipfs.fetch_timeout_s", |c| c.ipfs.fetch_timeout_s = 0),
+            ("pins.parallel", |c| c.pins.parallel = 0),
+            ("pins.give_up_hours", |c| c.pins.give_up_hours = 0),
             ("log.level", |c| c.log.level = "loud=very=much".into()),
         ];
         for (key, change) in cases {

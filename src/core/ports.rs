@@ -3,16 +3,34 @@
 
 mod blobs;
 mod check;
+mod dags;
 mod graph_store;
+mod names;
+mod pins;
 mod replication;
+mod routing;
 
-pub use blobs::{AddOptions, Added, BlobError, BlobStat, BlobStore, BlockSource, BoxByteStream, MAX_BLOCK_BYTES};
-pub use check::{CheckCursor, CheckPage, Damage, Fault, LOST_AND_FOUND, Repaired, Table};
-pub use graph_store::{
-    Applied, Batch, Change, EndorsedPartition, Endorsement, FeedPage, FeedRow, GraphStore, HistoryPage, IndexRow,
-    Loser, Put, SideRow, StoreError, StoreStats, StoredCommit,
+pub use blobs::{
+    AddHash, AddOptions, AddProfile, Added, BlobError, BlobStat, BlobStore, BlockSource, BoxByteStream, MAX_BLOCK_BYTES,
 };
+pub use check::{CheckCursor, CheckPage, Damage, Fault, LOST_AND_FOUND, Repaired, Table};
+pub use dags::{
+    CarImported, CarOptions, DagEntry, DagKind, DagScope, DagStore, EntityBytes, Fetch, MAX_PATH_SEGMENTS, PathError,
+    Resolved, TreeContent, TreeItem,
+};
+pub use graph_store::{
+    Applied, Batch, BlobPage, BlobReference, Change, EndorsedPartition, Endorsement, FeedPage, FeedRow, GraphStore,
+    HistoryPage, IndexRow, Loser, Put, SideRow, StoreError, StoreStats, StoredCommit,
+};
+pub use names::{
+    DnsLink, DnsLinks, IpnsName, MAX_IPNS_RECORD_BYTES, NameDraft, NameError, NameRecord, NameRecords, Names, NotAName,
+};
+pub use pins::{BlockGate, Root, RootMark, RootSource};
 pub use replication::{
     Durability, IndexItem, Ingest, IngestOutcome, MAX_LIVE_BYTES, NetworkStatus, PeerStatus, Published, ReplicaId,
     ReplicationError, Replicator,
+};
+pub use routing::{
+    Announcer, ContentRouting, MAX_MULTIADDR_BYTES, MAX_PEER_ADDRESSES, Provider, ROUTING_REPLICAS, RoutingError,
+    TRANSPORT_BITSWAP,
 };

@@ -189,6 +189,11 @@ impl<'a> Inspector<'a> {
     fn judge_counted(&self, entry: &Arc<Entry>) -> (Reason, Option<EntryId>) {
         let Some(chosen) = &self.chosen else { return (Reason::Ignored, None) };
         if entry.kind != chosen.source.kind {
+            let rank = |entry: &Entry| (entry.stamp, entry.kind.clone(), entry.id);
+            if rank(entry) > rank(chosen.latest) {
+                // It would have decided which kind is shown.
+                return (Reason::NotReady, None);
+            }
             return (Reason::OtherKindShown, Some(chosen.latest.id));
         }
         match chosen.winner {

@@ -140,7 +140,15 @@ pub(crate) fn shown(
     origins: &BTreeMap<Writer, i64>,
 ) -> Option<(Kind, String)> {
     let counted = counted(soul, field, state, hidden);
-    let latest = counted.iter().max_by_key(|entry| (entry.stamp, entry.kind.clone(), entry.id))?;
+    // Which updates are ready has an oracle of its own, too.
+    let unready = ["text", "list", "map"].into_iter().flat_map(|kind| {
+        let entries: Vec<&Arc<Entry>> = counted.iter().filter(|entry| entry.kind.as_str() == kind).collect();
+        let sealed = entries.iter().any(|entry| matches!(entry.body.value(), Some(Value::Enc(_))));
+        if sealed { BTreeSet::new() } else { crate::yjs::unready(entries) }
+    });
+    let unready: HashSet<EntryId> = unready.collect();
+    let latest =
+        counted.iter().max_by_key(|entry| (!unready.contains(&entry.id), entry.stamp, entry.kind.clone(), entry.id))?;
     let kind = latest.kind.clone();
     let entries: Vec<&Arc<Entry>> = counted.iter().filter(|entry| entry.kind == kind).collect();
     let values = || entries.iter().filter_map(|entry| Some((entry.id, entry.body.value()?)));

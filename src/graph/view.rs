@@ -3,6 +3,9 @@
 //! ```text
 //! state  ─ less what authority hides ─ less kills and cut-offs ─>  visible
 //!        ─ less values that the view of their kind ignores ────>  counted  ─ of the latest kind ─>  shown
+//!
+//! An entry that the view has to leave out for now, because what it builds on is missing, does not make its kind the
+//! latest one while another kind has something to show.
 //! ```
 //!
 //! Space changes two things. In a permanent field only sets count, and nothing takes an element away. In mirror space
@@ -211,15 +214,44 @@ impl<'a> FieldRef<'a> {
     /// Which entries are shown. A list without elements has some, too.
     pub(crate) fn chosen(self) -> Option<Chosen<'a>> {
         let mut entries: Vec<&Arc<Entry>> = self.counted().collect();
-        let greatest =
-            entries.iter().copied().max_by(|a, b| (a.stamp, &a.kind, a.id).cmp(&(b.stamp, &b.kind, b.id)))?;
+        let greatest = self.deciding(&entries)?;
         entries.retain(|entry| entry.kind == greatest.kind);
-        let lattice = self.node.kinds().get(&greatest.kind).filter(|lattice| {
-            let unreadable = |value: &Value| matches!(value, Value::Enc(_)) && !lattice.accepts(value);
-            !entries.iter().any(|entry| entry.body.value().is_some_and(unreadable))
-        });
+        let lattice = self.readable(&greatest.kind, &entries);
         let winner = lattice.and_then(|lattice| self.winner(lattice, &entries));
         Some(Chosen { lattice, winner, source: winner.unwrap_or(greatest), latest: greatest, entries })
+    }
+
+    /// The entry whose kind is shown: the greatest (stamp, kind name, id) of those that are ready. Readiness is worked out
+    /// where it matters only: for the latest kinds of a field that has several.
+    fn deciding(self, counted: &[&'a Arc<Entry>]) -> Option<&'a Arc<Entry>> {
+        let latest = |entries: &[&'a Arc<Entry>]| {
+            entries.iter().copied().max_by(|a, b| (a.stamp, &a.kind, a.id).cmp(&(b.stamp, &b.kind, b.id)))
+        };
+        let greatest = latest(counted)?;
+        if counted.iter().all(|entry| entry.kind == greatest.kind) {
+            return Some(greatest);
+        }
+        let mut ready = counted.to_vec();
+        let mut judged: Vec<&Kind> = Vec::new();
+        while let Some(entry) = latest(&ready) {
+            if judged.contains(&&entry.kind) {
+                return Some(entry);
+            }
+            judged.push(&entry.kind);
+            let of_kind: Vec<_> = counted.iter().copied().filter(|other| other.kind == entry.kind).collect();
+            let Some(lattice) = self.readable(&entry.kind, &of_kind) else { return Some(entry) };
+            let unready: HashSet<EntryId> = lattice.unready(&of_kind).into_iter().collect();
+            ready.retain(|entry| !unready.contains(&entry.id));
+        }
+        Some(greatest)
+    }
+
+    /// The kind that shows these entries; `None`: they can only be counted.
+    fn readable(self, kind: &str, entries: &[&Arc<Entry>]) -> Option<&'a dyn Lattice> {
+        self.node.kinds().get(kind).filter(|lattice| {
+            let unreadable = |value: &Value| matches!(value, Value::Enc(_)) && !lattice.accepts(value);
+            !entries.iter().any(|entry| entry.body.value().is_some_and(unreadable))
+        })
     }
 
     fn winner(self, lattice: &dyn Lattice, entries: &[&'a Arc<Entry>]) -> Option<&'a Arc<Entry>> {

@@ -114,6 +114,11 @@ impl Addresses {
         }
     }
 
+    /// Whether the operator named it.
+    pub(crate) fn is_asked_for(&self, peer: &PeerId) -> bool {
+        self.places.get(peer).is_some_and(|place| place.asked_for)
+    }
+
     fn prefer(&mut self, peer: &PeerId, address: &Multiaddr) {
         if let Some(place) = self.places.get_mut(peer)
             && let Some(at) = place.addresses.iter().position(|known| known == address)

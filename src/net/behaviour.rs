@@ -1,12 +1,14 @@
 //! What the swarm speaks.
 
+mod announcer;
 mod gate;
+mod keeper;
 mod subnets;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{
-    PeerId, StreamProtocol, allow_block_list, connection_limits, gossipsub, identify, identity, kad, mdns, ping,
+    Multiaddr, PeerId, allow_block_list, connection_limits, gossipsub, identify, identity, mdns, ping,
     request_response,
     request_response::{OutboundRequestId, ProtocolSupport, ResponseChannel},
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
@@ -19,11 +21,15 @@ use crate::{
     NetConfig, NetError,
     codec::{Codec, Rpc},
     limits::{
-        BLOCK_TIMEOUT, CERTIFY_TIMEOUT, MAX_CERTIFY_SERVED, MAX_LARGE_STREAMS, MAX_STREAMS, PING_INTERVAL,
-        PING_TIMEOUT, REQUEST_TIMEOUT,
+        CERTIFY_TIMEOUT, MAX_CERTIFY_SERVED, MAX_LARGE_STREAMS, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT,
+        REQUEST_TIMEOUT,
     },
+    routing::{self, Kad, Which},
 };
+use announcer::Announcer;
+pub(crate) use announcer::{Announced, Announcement};
 pub(crate) use gate::Gate;
+use keeper::Keeper;
 use subnets::Subnets;
 
 /// Requests and responses of one protocol. Each has a behaviour of its own, since one behaviour would let the other
@@ -38,7 +44,11 @@ pub(crate) struct Behaviour {
     subnets: Subnets,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    kad: Gate<kad::Behaviour<kad::store::MemoryStore>>,
+    keeper: Keeper,
+    kad: Gate<Kad>,
+    public_kad: Toggle<Kad>,
+    announcer: Announcer,
+    bitswap: rustdht_bitswap::Behaviour,
     gossip: Gate<gossipsub::Behaviour>,
     mdns: Toggle<mdns::tokio::Behaviour>,
     hello: Exchange,
@@ -46,7 +56,6 @@ pub(crate) struct Behaviour {
     get: Exchange,
     sync: Exchange,
     fetch: Exchange,
-    block: Exchange,
     certify: Exchange,
 }
 
@@ -61,7 +70,13 @@ pub(crate) fn live_topic(net: &NetId) -> gossipsub::IdentTopic {
 }
 
 impl Behaviour {
-    pub(crate) fn new(config: &NetConfig, keypair: &identity::Keypair) -> Result<Self, NetError> {
+    /// `blocks` is what Bitswap serves, `gate` to whom.
+    pub(crate) fn new(
+        config: &NetConfig,
+        keypair: &identity::Keypair,
+        blocks: Arc<dyn rustdht_bitswap::Blockstore>,
+        gate: Arc<dyn rustdht_bitswap::Gate>,
+    ) -> Result<Self, NetError> {
         let local = keypair.public().to_peer_id();
         let failed = |error: String| NetError::Swarm(error);
         let limits = connection_limits::ConnectionLimits::default()
@@ -85,7 +100,13 @@ impl Behaviour {
             subnets: Subnets::new(config.limits.per_subnet),
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping),
-            kad: Gate::new(routing(local, &config.net)?),
+            keeper: Keeper::default(),
+            kad: Gate::new(routing::of_network(local, &config.net)?),
+            public_kad: Toggle::from(routing::public(local, config.ipfs.dht, &config.ipfs.dht_protocol)?),
+            announcer: Announcer::default(),
+            bitswap: rustdht_bitswap::Behaviour::new(rustdht_bitswap::Config::default(), blocks)
+                .map_err(|error| failed(error.to_string()))?
+                .with_gate(gate),
             gossip: Gate::new(gossip(keypair, &config.net)?),
             mdns: Toggle::from(config.mdns.then(|| discovery(local)).flatten()),
             hello: exchange(Protocol::Hello, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
@@ -93,7 +114,6 @@ impl Behaviour {
             get: exchange(Protocol::Get, REQUEST_TIMEOUT, MAX_STREAMS)?,
             sync: exchange(Protocol::Sync, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
             fetch: exchange(Protocol::Fetch, REQUEST_TIMEOUT, MAX_LARGE_STREAMS)?,
-            block: exchange(Protocol::Block, BLOCK_TIMEOUT, MAX_STREAMS)?,
             certify: exchange(Protocol::Certify, CERTIFY_TIMEOUT, MAX_CERTIFY_SERVED)?,
         })
     }
@@ -105,7 +125,6 @@ impl Behaviour {
             Protocol::Get => &mut self.get,
             Protocol::Sync => &mut self.sync,
             Protocol::Fetch => &mut self.fetch,
-            Protocol::Block => &mut self.block,
             Protocol::Certify => &mut self.certify,
         }
     }
@@ -139,36 +158,37 @@ impl Behaviour {
         self.gossip.open(peer);
     }
 
-    pub(crate) fn routing(&mut self) -> &mut kad::Behaviour<kad::store::MemoryStore> {
+    /// The connections with a peer are kept, or left to who uses them.
+    pub(crate) fn keep(&mut self, peer: &PeerId, keep: bool) {
+        self.keeper.keep(peer, keep);
+    }
+
+    /// The DHT of the network.
+    pub(crate) fn routing(&mut self) -> &mut Kad {
         self.kad.inner_mut()
+    }
+
+    /// One of the two DHTs; `None`: this node does not take part in it.
+    pub(crate) fn kad(&mut self, which: Which) -> Option<&mut Kad> {
+        match which {
+            Which::Network => Some(self.kad.inner_mut()),
+            Which::Public => self.public_kad.as_mut(),
+        }
+    }
+
+    /// Gives a peer provider records. `false`: too many are under way.
+    pub(crate) fn announce(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, announcement: Announcement) -> bool {
+        self.announcer.announce(peer, addresses, announcement)
+    }
+
+    /// For asking for blocks.
+    pub(crate) fn bitswap(&self) -> rustdht_bitswap::Handle {
+        self.bitswap.handle()
     }
 
     pub(crate) fn gossip(&mut self) -> &mut gossipsub::Behaviour {
         self.gossip.inner_mut()
     }
-}
-
-/// Routing only: nothing is stored, and only members enter the table.
-fn routing(local: PeerId, net: &NetId) -> Result<kad::Behaviour<kad::store::MemoryStore>, NetError> {
-    let name = StreamProtocol::try_from_owned(format!("/rustdht/{net}/kad/1"))
-        .map_err(|error| NetError::Swarm(error.to_string()))?;
-    let mut config = kad::Config::new(name);
-    config
-        .set_record_ttl(None)
-        .set_replication_interval(None)
-        .set_publication_interval(None)
-        .set_provider_record_ttl(None)
-        .set_provider_publication_interval(None)
-        .set_periodic_bootstrap_interval(None)
-        .set_record_filtering(kad::StoreInserts::FilterBoth)
-        .set_kbucket_inserts(kad::BucketInserts::Manual)
-        .set_caching(kad::Caching::Disabled)
-        .disjoint_query_paths(true);
-    let nothing = kad::store::MemoryStoreConfig { max_records: 0, max_provided_keys: 0, ..Default::default() };
-    let mut behaviour =
-        kad::Behaviour::with_config(local, kad::store::MemoryStore::with_config(local, nothing), config);
-    behaviour.set_mode(Some(kad::Mode::Server));
-    Ok(behaviour)
 }
 
 /// Live updates, forwarded only after they were ingested here.

@@ -1,8 +1,8 @@
 //! What the swarm must be told.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, sync::Arc};
 
-use rustdht_core::{NetId, Placement};
+use rustdht_core::{NetId, Placement, ports::BlockGate};
 use rustdht_wire::Role;
 
 /// Bounds on connections.
@@ -19,6 +19,72 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self { total: 512, per_peer: 4, per_subnet: 64 }
+    }
+}
+
+/// Whom Bitswap serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Serve {
+    /// Everybody who connects.
+    #[default]
+    All,
+    /// Members of the network.
+    Members,
+    /// Nobody.
+    Nobody,
+}
+
+/// How this node takes part in the public DHT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DhtMode {
+    /// Not at all.
+    #[default]
+    Off,
+    /// It asks.
+    Client,
+    /// It asks, answers, and keeps records for others; it has to be reachable for them.
+    Server,
+}
+
+/// What has to do with IPFS.
+#[derive(Clone)]
+pub struct IpfsConfig {
+    /// Whom Bitswap serves.
+    pub serve: Serve,
+    /// What is neither served nor taken.
+    pub gate: Option<Arc<dyn BlockGate>>,
+    /// The public DHT.
+    pub dht: DhtMode,
+    /// Its protocol, `/ipfs/kad/1.0.0`; a private network of IPFS has another.
+    pub dht_protocol: String,
+    /// Multiaddrs with `/p2p/` of peers from which the public DHT is entered.
+    pub bootstrap: Vec<String>,
+    /// Multiaddrs with `/p2p/` of peers that are kept connected, members of the network or not.
+    pub peers: Vec<String>,
+}
+
+impl Default for IpfsConfig {
+    fn default() -> Self {
+        Self {
+            serve: Serve::default(),
+            gate: None,
+            dht: DhtMode::default(),
+            dht_protocol: "/ipfs/kad/1.0.0".to_owned(),
+            bootstrap: Vec::new(),
+            peers: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for IpfsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IpfsConfig")
+            .field("serve", &self.serve)
+            .field("dht", &self.dht)
+            .field("dht_protocol", &self.dht_protocol)
+            .field("bootstrap", &self.bootstrap)
+            .field("peers", &self.peers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,6 +115,8 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Bounds on connections.
     pub limits: ConnectionLimits,
+    /// Blocks, providers and names.
+    pub ipfs: IpfsConfig,
 }
 
 impl fmt::Debug for NetConfig {
@@ -66,6 +134,7 @@ impl fmt::Debug for NetConfig {
             .field("dial", &self.dial)
             .field("mdns", &self.mdns)
             .field("limits", &self.limits)
+            .field("ipfs", &self.ipfs)
             .finish()
     }
 }

@@ -19,6 +19,15 @@ pub enum NetError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A protocol name that is none.
+    #[error("{protocol} is no protocol of a DHT: it begins with a slash, such as /ipfs/kad/1.0.0")]
+    Protocol {
+        /// What was given.
+        protocol: String,
+    },
+    /// Names cannot be looked up.
+    #[error("the DNS resolver cannot be set up: {0}")]
+    Resolver(String),
     /// The identity or the network cannot be used.
     #[error("{0}")]
     Identity(String),

@@ -10,25 +10,29 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
 use rustdht_core::{
     CommitId, PublicKey, Soul,
     ports::{
-        BlockSource, Durability, MAX_LIVE_BYTES, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError,
-        Replicator,
+        BlockGate, BlockSource, Durability, MAX_LIVE_BYTES, NetworkStatus, PeerStatus, Published, ReplicaId,
+        ReplicationError, Replicator,
     },
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     time::Instant,
 };
 
 use crate::{
     addresses::with_peer,
+    fetching::Fetching,
     limits::{CERTIFY_PEERS, CERTIFY_TIMEOUT},
-    service::Chain,
+    routing::{Dht, Lookup, Which},
+    service::{Chain, Nobody},
 };
 
+/// Multicodec `raw`.
+const RAW: u64 = 0x55;
 /// Greatest wait for durability; longer ones are cut.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long an answer of the service may take beyond what was asked for.
@@ -46,7 +50,7 @@ pub(crate) enum Command {
     Await { commit: CommitId, deadline_ms: u64, reply: oneshot::Sender<Durability> },
     Outstanding { commit: CommitId, reply: oneshot::Sender<Option<Durability>> },
     Ask { soul: Soul, reply: oneshot::Sender<Vec<Bytes>> },
-    Block { cid: Cid, reply: oneshot::Sender<Option<Bytes>> },
+    Lookup(Which, Lookup),
     Certify { gateway: PublicKey, reply: oneshot::Sender<Result<Chain, ReplicationError>> },
     Broadcast(Bytes),
     Peers { reply: oneshot::Sender<Vec<PeerStatus>> },
@@ -64,6 +68,11 @@ pub struct Handle {
     pub(crate) listen: Arc<[String]>,
     /// No other replica counts: what is durable here is durable at W'.
     pub(crate) alone: Arc<AtomicBool>,
+    pub(crate) bitswap: rustdht_bitswap::Handle,
+    pub(crate) nobody: broadcast::Sender<Nobody>,
+    pub(crate) gate: Option<Arc<dyn BlockGate>>,
+    /// This node takes part in the public DHT.
+    pub(crate) public: bool,
 }
 
 impl std::fmt::Debug for Handle {
@@ -83,6 +92,24 @@ impl Handle {
     #[must_use]
     pub fn listen(&self) -> &[String] {
         &self.listen
+    }
+
+    /// The DHT of the network.
+    #[must_use]
+    pub fn network_dht(&self) -> Dht {
+        Dht::new(self.commands.clone(), Which::Network)
+    }
+
+    /// The public DHT, if this node takes part in it.
+    #[must_use]
+    pub fn public_dht(&self) -> Option<Dht> {
+        self.public.then(|| Dht::new(self.commands.clone(), Which::Public))
+    }
+
+    /// What Bitswap did since the start.
+    #[must_use]
+    pub fn bitswap_stats(&self) -> rustdht_bitswap::Stats {
+        self.bitswap.stats()
     }
 
     async fn ask_service<T>(
@@ -125,10 +152,7 @@ impl Replicator for Handle {
     }
 
     async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Block { cid: *cid, reply }).await.ok()?;
-        // Each peer asked has a timeout of its own, and there are finitely many.
-        answer.await.ok().flatten()
+        Fetching::new(self).fetch_block(cid).await
     }
 
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
@@ -165,6 +189,15 @@ impl Replicator for Handle {
 #[async_trait]
 impl BlockSource for Handle {
     async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        Replicator::fetch_block(self, cid).await
+        Fetching::new(self).fetch_block(cid).await
+    }
+
+    fn session(&self) -> Option<Arc<dyn BlockSource>> {
+        Some(Arc::new(Fetching::new(self)))
+    }
+
+    fn noted(&self, hash: &Multihash<64>) {
+        // Wants go by multihash, whatever the codec.
+        self.bitswap.notify([Cid::new_v1(RAW, *hash)]);
     }
 }

@@ -60,6 +60,12 @@ pub(crate) struct Session {
     pub(crate) rtt_us: Option<u64>,
     /// Whether the connection came from, or goes to, another machine.
     pub(crate) remote: bool,
+    /// This side dialled it.
+    pub(crate) dialled: bool,
+    /// It was asked to prove the network key, since it may be a member.
+    pub(crate) greeted: bool,
+    /// It is no member and speaks IPFS.
+    pub(crate) guest: bool,
 }
 
 impl Session {

@@ -26,10 +26,6 @@ pub const INDEX_PAGE: u32 = 10_000;
 pub const MAX_INBOUND: usize = 1024;
 /// Requests of a peer that proved itself but has not yet heard that we are satisfied too.
 pub const MAX_EARLY: usize = 32;
-/// Blocks being read for peers at a time.
-pub const MAX_BLOCKS_SERVED: usize = 64;
-/// Blocks being fetched from peers at a time; further ones are answered `None`.
-pub const MAX_BLOCKS_FETCHED: usize = 256;
 /// Gossiped messages waiting for their verdict.
 pub const MAX_GOSSIP_WAITING: usize = 128;
 /// Events of a peer that has not proved itself, kept for when it has: one announces the protocol and one the
@@ -43,8 +39,6 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(5);
 pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request may take, transfer included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long one peer may take for a block.
-pub const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the routing table is asked where unconnected members are.
 pub const LOOKUP_INTERVAL_MS: u64 = 30_000;
 /// How long a graceful stop waits for what is under way.
@@ -89,3 +83,44 @@ pub const MAX_LIVE_WAITING_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_LIVE_WAITING_OF_ONE: usize = 64;
 /// How long the node may take to hear a live message; afterwards it is of no use to anybody.
 pub const LIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Peers at a time that speak IPFS and do not belong to the network; the one that did least for longest makes room.
+pub const MAX_GUESTS: usize = 256;
+/// After this a connection that nothing uses and nobody keeps is closed: those of lookups, mostly.
+pub const GUEST_IDLE: Duration = Duration::from_secs(30);
+/// Provider records of others in one DHT, in memory: some 200 bytes each. Kubo's servers of the public DHT hold several
+/// hundred thousand.
+pub const MAX_PROVIDER_RECORDS: usize = 200_000;
+/// Provider records of one key; a lookup asks for twenty.
+pub const MAX_KEY_PROVIDERS: usize = 64;
+/// How long a provider record lasts, in milliseconds (libp2p Kademlia DHT specification: 48 hours).
+pub const PROVIDER_RECORD_MS: u64 = 48 * 3_600_000;
+/// Bytes of records of names from which one DHT is answered.
+pub const MAX_NAME_BYTES_KEPT: usize = 16 * 1024 * 1024;
+/// Provider records in one row of the store: what comes in a minute.
+pub const MAX_LOG_ROW_RECORDS: usize = 8192;
+/// Bytes of all such rows of one DHT.
+pub const MAX_LOG_BYTES: usize = 64 * 1024 * 1024;
+/// How often such a row is written.
+pub const LOG_INTERVAL_MS: u64 = 60_000;
+/// Queries of both DHTs that the node asked for, at a time.
+pub const MAX_LOOKUPS: usize = 256;
+/// Records of names from strangers that are being checked at a time; further ones are passed over.
+pub const MAX_NAME_CHECKS: usize = 32;
+/// Lookups of providers for blocks that nobody connected has, at a time.
+pub const MAX_PROVIDER_LOOKUPS: usize = 16;
+/// Providers that are dialled for one such block.
+pub const MAX_FETCH_PROVIDERS: usize = 10;
+/// How long such a lookup may take.
+pub const PROVIDER_LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a block may take that somebody may have.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long those who are connected may take to say whether they have a block, when no provider is known.
+pub const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a peer may take to be given provider records.
+pub const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(15);
+/// Batches of provider records under way to peers, all together.
+pub const MAX_ANNOUNCEMENTS: usize = 256;
+/// Keys in one batch: about 100 KiB with a dozen addresses in each record.
+pub const ANNOUNCE_KEYS: usize = 256;
+/// Peers that one announcement speaks to at a time.
+pub const ANNOUNCE_PARALLEL: usize = 16;

@@ -22,9 +22,19 @@ const MISBEHAVED: &str = "rustdht_net_misbehaviour_total";
 /// Messages that nobody stores, by what became of them.
 const LIVE: &str = "rustdht_net_live_messages_total";
 
+/// Peers of IPFS connected that are none of the network.
+const GUESTS: &str = "rustdht_net_guests";
+/// Provider records of others, by DHT.
+const PROVIDER_RECORDS: &str = "rustdht_net_provider_records";
+/// Lookups of providers for blocks that nobody connected has, by result.
+const PROVIDER_LOOKUPS: &str = "rustdht_net_provider_lookups_total";
+
 /// Registers the descriptions with the recorder.
 pub fn describe_metrics() {
     describe_gauge!(PEERS, "members connected");
+    describe_gauge!(GUESTS, "peers of IPFS connected that are none of the network");
+    describe_gauge!(PROVIDER_RECORDS, "provider records of others, by DHT");
+    describe_counter!(PROVIDER_LOOKUPS, "lookups of providers for blocks that nobody connected has, by result");
     describe_gauge!(INDEXED, "ids in the reconciliation index");
     describe_counter!(REQUESTS, "requests between members, by protocol and direction");
     describe_counter!(FAILURES, "requests between members that failed, by protocol and direction");
@@ -41,6 +51,18 @@ pub(crate) fn peers(count: usize) {
 
 pub(crate) fn indexed(count: usize) {
     gauge!(INDEXED).set(count as f64);
+}
+
+pub(crate) fn guests(count: usize) {
+    gauge!(GUESTS).set(count as f64);
+}
+
+pub(crate) fn provider_records(dht: &'static str, count: usize) {
+    gauge!(PROVIDER_RECORDS, "dht" => dht).set(count as f64);
+}
+
+pub(crate) fn provider_lookup(result: &'static str) {
+    counter!(PROVIDER_LOOKUPS, "result" => result).increment(1);
 }
 
 pub(crate) fn request(protocol: Protocol, direction: &'static str) {

@@ -7,8 +7,10 @@ mod blocks;
 mod certify;
 mod commands;
 mod greet;
+mod guests;
 mod jobs;
 mod live;
+mod lookups;
 mod outputs;
 mod start;
 mod swarm_events;
@@ -36,7 +38,7 @@ use rustdht_wire::{
     protocol::{Protocol, Request, Response},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
@@ -50,15 +52,18 @@ use crate::{
     limits::{CLOSE_TIMEOUT, LOOKUP_INTERVAL_MS, MAX_DIALS, MAX_RETIRED_DIALS, STOP_TIMEOUT, TICK},
     metrics,
 };
-use blocks::Blocks;
+pub(crate) use blocks::Nobody;
+use blocks::{Members, ProviderLookups, Shelf};
 use certify::Certificates;
 pub(crate) use certify::Chain;
 use jobs::Done;
 use live::LiveMessages;
+use lookups::Lookups;
 
 /// The swarm before it runs: made by [`Service::new`], which also listens.
 pub struct Service {
-    swarm: Swarm<Behaviour>,
+    /// Boxed: its behaviours are tens of KiB, which every future that holds it would be.
+    swarm: Box<Swarm<Behaviour>>,
     clock: Arc<dyn Clock>,
     started: Instant,
     entropy: Arc<dyn Entropy>,
@@ -71,6 +76,10 @@ pub struct Service {
     commands: mpsc::Receiver<Command>,
     id: ReplicaId,
     alone: Arc<AtomicBool>,
+    shelf: Arc<Shelf>,
+    members: Arc<Members>,
+    bitswap: rustdht_bitswap::Handle,
+    nobody: broadcast::Sender<Nobody>,
 }
 
 impl std::fmt::Debug for Service {
@@ -82,7 +91,6 @@ impl std::fmt::Debug for Service {
 /// What a request of ours was for.
 enum Sent {
     Engine(Token),
-    Block(CallerId),
     Certify(CallerId),
     Hello(PeerId),
 }
@@ -102,7 +110,7 @@ enum Waiting {
 }
 
 struct Running {
-    swarm: Swarm<Behaviour>,
+    swarm: Box<Swarm<Behaviour>>,
     clock: Arc<dyn Clock>,
     started: Instant,
     entropy: Arc<dyn Entropy>,
@@ -120,7 +128,13 @@ struct Running {
     inbound: HashMap<RequestId, Inbound>,
     early: Vec<(PeerId, Protocol, Request, ResponseChannel<Response>)>,
     waiting: HashMap<CallerId, Waiting>,
-    blocks: Blocks,
+    bitswap: rustdht_bitswap::Handle,
+    nobody: broadcast::Sender<Nobody>,
+    lookups: ProviderLookups,
+    routing: Lookups,
+    members: Arc<Members>,
+    /// Peers that are being dialled because they may be members.
+    candidates: BTreeSet<PeerId>,
     certificates: Certificates,
     live: LiveMessages,
     jobs: JoinSet<Done>,
@@ -139,6 +153,8 @@ impl Service {
             tracing::error!("stopped before the members and the index could be read");
             return;
         };
+        self.shelf.bind(Arc::clone(&ingest));
+        let names = ingest.name_records().await;
         let mut addresses = self.addresses;
         rows.iter().for_each(|(key, value)| addresses.restore(key, value));
         tracing::info!(entries = index.len(), "the reconciliation index is built");
@@ -161,7 +177,12 @@ impl Service {
             inbound: HashMap::new(),
             early: Vec::new(),
             waiting: HashMap::new(),
-            blocks: Blocks::default(),
+            bitswap: self.bitswap,
+            nobody: self.nobody,
+            lookups: ProviderLookups::default(),
+            routing: Lookups::default(),
+            members: self.members,
+            candidates: BTreeSet::new(),
             certificates: Certificates::default(),
             live: LiveMessages::default(),
             jobs: JoinSet::new(),
@@ -171,6 +192,7 @@ impl Service {
             next_lookup_ms: 0,
             alone: self.alone,
         };
+        running.restore_routing(&rows, &names);
         running.serve(&mut commands, &cancel).await;
         running.stop().await;
     }
@@ -189,7 +211,7 @@ impl Running {
                     // Every handle is gone; the swarm still serves its peers.
                     None => open = false,
                 },
-                event = futures::StreamExt::select_next_some(&mut self.swarm) => self.swarm_event(event),
+                event = futures::StreamExt::select_next_some(&mut *self.swarm) => self.swarm_event(event),
                 Some(done) = self.jobs.join_next() => {
                     // What a job changed was published before it ended: take note of that first.
                     for _ in 0..commands.len() {
@@ -200,6 +222,9 @@ impl Running {
                     }
                     self.done(done);
                 }
+                (session, cid, asked, found) = self.lookups.next() => {
+                    self.providers_looked_up(session, cid, asked, found);
+                }
                 _ = ticks.tick() => self.tick(),
             }
         }
@@ -207,6 +232,7 @@ impl Running {
 
     /// Lets rows be written and peers be answered, then closes.
     async fn stop(mut self) {
+        self.write_routing();
         let finish = async {
             while self.saving || !self.saves.is_empty() || !self.jobs.is_empty() {
                 match self.jobs.join_next().await {
@@ -223,7 +249,7 @@ impl Running {
         // So that peers hear of it at once, and sockets are free again.
         let close = async {
             while self.swarm.network_info().num_peers() > 0 {
-                futures::StreamExt::select_next_some(&mut self.swarm).await;
+                futures::StreamExt::select_next_some(&mut *self.swarm).await;
             }
         };
         if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
@@ -267,6 +293,8 @@ impl Running {
             self.swarm.behaviour_mut().unblock_peer(peer);
         }
         self.redial(now_ms);
+        self.tend_routing(now_ms);
+        self.count_guests();
         metrics::peers(self.sessions.values().filter(|session| session.is_member()).count());
         metrics::indexed(self.engine.indexed());
     }

@@ -12,7 +12,7 @@ mod pending;
 mod revoke;
 mod revoked;
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock, atomic::AtomicU64};
 
 use moka::sync::Cache;
 use rustdht_core::{
@@ -25,11 +25,13 @@ use crate::Identity;
 
 pub use certificates::CertificateFilter;
 pub(crate) use certificates::Holding;
+#[cfg(test)]
+pub(crate) use certificates::rows_of;
 pub(crate) use hide::is_exempt;
 pub use issue::Issue;
 pub(crate) use member::{Membership, certify, member_value};
 pub(crate) use pending::{Cause, Pending, Waiting};
-pub(crate) use revoked::Revoked;
+pub(crate) use revoked::{Revoked, decides, root_owner};
 
 /// Bytes of certificates kept in memory: some ten thousand.
 const CERTIFICATE_CACHE_BYTES: u64 = 8 << 20;
@@ -38,7 +40,7 @@ const NOTED: u64 = 1 << 16;
 /// Keys whose certificates are kept in memory.
 const HOLDERS: u64 = 4096;
 /// Revocations kept in memory, over all keys: what K revoked is as large as K makes it.
-const REVOKED_CACHE: u64 = 1 << 18;
+pub(crate) const REVOKED_CACHE: u64 = 1 << 18;
 
 /// What is known of authority; shared by doors, reads and the merger.
 pub(crate) struct Authority {
@@ -51,6 +53,8 @@ pub(crate) struct Authority {
     /// Those that [`Authority::learned`] told of. Not the ones in memory: a read may bring one there from the store
     /// before whoever waits for it was told.
     noted: Cache<CertificateId, ()>,
+    /// How many times a certificate was noted.
+    learned: AtomicU64,
     holdings: Cache<PublicKey, Arc<Vec<Holding>>>,
     revoked: Cache<PublicKey, Arc<Revoked>>,
     /// Rises when a revocation became durable, so that what was read before is not kept.
@@ -74,6 +78,7 @@ impl Authority {
             community_soul: Soul::of_key(identity.community),
             certificates: Cache::builder().max_capacity(CERTIFICATE_CACHE_BYTES).weigher(weigh).build(),
             noted: Cache::builder().max_capacity(NOTED).build(),
+            learned: AtomicU64::new(0),
             holdings: Cache::builder().max_capacity(HOLDERS).build(),
             revoked: Cache::builder().max_capacity(REVOKED_CACHE).weigher(weigh_revoked).build(),
             generation: Mutex::new(0),

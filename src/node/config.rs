@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use rustdht_core::{
     Clock, Entropy, Mode,
-    ports::{BlobStore, GraphStore},
+    ports::{DagStore, GraphStore},
 };
 use rustdht_wire::Invite;
 
@@ -15,8 +15,8 @@ use crate::SealKey;
 pub struct Ports {
     /// Durable storage of the graph.
     pub store: Arc<dyn GraphStore>,
-    /// Blobs.
-    pub blobs: Arc<dyn BlobStore>,
+    /// Blobs and directories.
+    pub blobs: Arc<dyn DagStore>,
     /// The physical clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -43,6 +43,44 @@ pub enum Founding {
     Join(Box<Invite>),
 }
 
+/// How what is kept is looked after.
+#[derive(Clone, Debug)]
+pub struct PinsConfig {
+    /// DAGs fetched at once; each holds a few blocks in memory.
+    pub parallel: usize,
+    /// How long one block of a fetch may take, in milliseconds; then it is tried again later.
+    pub patience_ms: u64,
+    /// How long after a pin was made it is given up, in milliseconds.
+    pub give_up_ms: u64,
+    /// How long an upload is kept that is not pinned, in milliseconds.
+    pub lease_ms: u64,
+    /// Bytes that an account may keep here; 0: any number.
+    pub bytes_per_account: u64,
+    /// Pins that an account may have; 0: any number.
+    pub pins_per_account: u64,
+}
+
+impl PinsConfig {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            parallel: 4,
+            patience_ms: 60_000,
+            give_up_ms: 24 * 3_600_000,
+            lease_ms: 24 * 3_600_000,
+            bytes_per_account: 0,
+            pins_per_account: 100_000,
+        }
+    }
+}
+
+impl Default for PinsConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Bounds and start-up choices.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -67,6 +105,8 @@ pub struct Config {
     pub deferred_total: usize,
     /// Bytes of the commits that may wait for their stamp; an eighth of it for one author.
     pub deferred_bytes: usize,
+    /// Pins, leases and quotas.
+    pub pins: PinsConfig,
 }
 
 impl Config {
@@ -84,6 +124,7 @@ impl Config {
             deferred_per_author: 1024,
             deferred_total: 16_384,
             deferred_bytes: 32 << 20,
+            pins: PinsConfig::new(),
         }
     }
 }

@@ -4,15 +4,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
+use futures::stream::BoxStream;
 use rustdht_core::{
     CertificateId, Code, CommitId, PublicKey, RecordId, Soul,
-    ports::{Batch, IndexItem, Ingest, IngestOutcome, ReplicaId, SideRow, StoreError},
+    ports::{
+        Batch, BlockGate as _, IndexItem, Ingest, IngestOutcome, IpnsName, NameRecord, Provider, ReplicaId, SideRow,
+        StoreError,
+    },
 };
 use rustdht_wire::{Certificates, Checked, Place, Verified, check, limits::MAX_CHAIN, verify_batch};
 
 use crate::{
-    Outcome,
+    Node, Outcome,
     authority::{Cause, Waiting, certify},
     membership,
     merger::{Answer, Foreign, ForeignDone, Origin, Request, envelope_header, index_item},
@@ -292,7 +296,30 @@ impl Ingest for Door {
     }
 
     async fn block(&self, cid: &Cid) -> Option<Bytes> {
+        if !self.inner.pins.denylist.admits(cid) {
+            return None;
+        }
         self.inner.shared.ports.blobs.block(cid).await.ok().flatten()
+    }
+
+    async fn block_size(&self, cid: &Cid) -> Option<u64> {
+        self.inner.shared.ports.blobs.block_size(cid).await.ok().flatten()
+    }
+
+    async fn providers(&self, hash: &Multihash<64>, limit: usize) -> BoxStream<'static, Provider> {
+        Node { inner: Arc::clone(&self.inner) }.find_providers(*hash, limit)
+    }
+
+    async fn name_record(&self, name: &IpnsName, record: Bytes) -> Option<NameRecord> {
+        let kept = self.inner.names.keep(&self.inner, name, record).await;
+        kept.inspect_err(|error| tracing::debug!(%name, %error, "a record of a name is not kept")).ok()
+    }
+
+    async fn name_records(&self) -> Vec<(IpnsName, NameRecord)> {
+        self.inner.names.all(&self.inner).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "records of names cannot be read");
+            Vec::new()
+        })
     }
 
     async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {

@@ -14,6 +14,7 @@ mod group;
 mod join;
 mod load;
 mod local;
+mod revocations;
 mod run;
 mod session;
 mod shared;

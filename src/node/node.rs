@@ -9,10 +9,10 @@ use std::{
 use rustdht_core::{
     CommitId, Stamp,
     ports::{
-        BlobStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator,
+        DagStore, Durability, FeedRow, GraphStore, Ingest, NetworkStatus, PeerStatus, ReplicationError, Replicator,
     },
 };
-use tokio::sync::{Notify, broadcast, mpsc};
+use tokio::sync::{Notify, SetOnce, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -26,6 +26,9 @@ use crate::{
     keys::Keyring,
     membership,
     merger::{Answer, Committer, Job, Merger, QUEUE_JOBS, Request, Shared},
+    names::Book,
+    pins::Pins,
+    routing::RoutingPorts,
     schema::Schemas,
 };
 
@@ -53,6 +56,10 @@ pub(crate) struct Inner {
     pub(crate) stopping: CancellationToken,
     pub(crate) accounts: Desk,
     pub(crate) documents: Documents,
+    pub(crate) pins: Pins,
+    pub(crate) names: Book,
+    /// Where blocks and names are looked up.
+    pub(crate) routing: SetOnce<RoutingPorts>,
     /// The network was bound: there may be somebody to ask for a member certificate.
     pub(crate) bound: Notify,
     secrets: Secrets,
@@ -110,9 +117,24 @@ impl Node {
         let tasks = Tasks::new(merger, committer, groups, answer_queue, Arc::clone(&shared), stopping.clone());
         let accounts = Desk::new(&config);
         let documents = Documents::default();
+        let pins = Pins::new(config.pins);
         let bound = Notify::new();
-        let inner =
-            Arc::new(Inner { shared, cache, replicator, feed, jobs, stopping, accounts, documents, bound, secrets });
+        let inner = Arc::new(Inner {
+            shared,
+            cache,
+            replicator,
+            feed,
+            jobs,
+            stopping,
+            accounts,
+            documents,
+            pins,
+            names: Book::default(),
+            routing: SetOnce::new(),
+            bound,
+            secrets,
+        });
+        inner.load_shared_pins().await?;
         membership::begin(&inner).await?;
         let tasks = tasks.with_documents(Arc::clone(&inner));
         Ok((Self { inner }, tasks))
@@ -148,9 +170,9 @@ impl Node {
         self.inner.secrets.peer_seed
     }
 
-    /// Blobs.
+    /// Blobs and directories.
     #[must_use]
-    pub fn blobs(&self) -> &Arc<dyn BlobStore> {
+    pub fn blobs(&self) -> &Arc<dyn DagStore> {
         &self.inner.shared.ports.blobs
     }
 
@@ -278,6 +300,10 @@ const fn alone() -> Durability {
 }
 
 impl Inner {
+    pub(crate) const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Hands a job to the merger and waits for its answer, which comes when the write is durable.
     pub(crate) async fn submit(&self, request: Request) -> Result<Answer, Error> {
         if self.stopping.is_cancelled() {

@@ -13,8 +13,9 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use rustdht_core::{Body, Code, Entropy, Entry, Refusal, Soul, Space, Value};
 use rustdht_graph::{Draft, NodeState};
+use rustdht_wire::Certificate;
 
-pub use share::{MAX_RECIPIENTS, Recipient, SharedWith};
+pub use share::{MAX_RECIPIENTS, Recipient, SharedWith, recipients_tag};
 pub(crate) use wrap::{KeyId, NodeKey, RecipientSecret, Wrap};
 
 use crate::{Principal, keys::Keyring};
@@ -27,6 +28,23 @@ const MAX_TRIES: usize = 4;
 /// Whether a node of this soul can be private: what lies below `~K/`. `~K` itself says who K is.
 pub(crate) fn can_be_private(soul: &Soul) -> bool {
     matches!(soul.space(), Space::Owned(_)) && soul.contains('/')
+}
+
+/// Whether `field` of this soul holds the keys of a private node.
+pub(crate) fn holds_keys(soul: &Soul, field: &str) -> bool {
+    field == FIELD && can_be_private(soul)
+}
+
+/// Whether a certificate entitles to write the keys of private nodes: it names the field, or lets its holder issue one that
+/// does. Who may merely write everything could lock out those who read the node, K among them.
+pub(crate) fn entitles(certificate: &Certificate) -> bool {
+    certificate.rights.delegate || certificate.fields.iter().any(|field| field.as_str() == FIELD)
+}
+
+/// Entries of `private` that were written under a certificate.
+pub(crate) fn certified_keys(state: &NodeState) -> impl Iterator<Item = &Arc<Entry>> {
+    let field = state.field(FIELD).filter(|_| can_be_private(state.soul()));
+    field.into_iter().flat_map(rustdht_graph::FieldRef::entries).filter(|entry| entry.leaf.is_some())
 }
 
 /// The wraps that count: shown elements of `private` that are not dated behind the entry that brought them.

@@ -71,6 +71,10 @@ impl Tasks {
             tasks.spawn(crate::membership::keep(Arc::clone(&inner)));
             let retrying = Arc::clone(&inner);
             tasks.spawn(async move { crate::ingest::retry_pending(&retrying).await });
+            tasks.spawn(crate::pins::run_worker(Arc::clone(&inner)));
+            tasks.spawn(crate::pins::run_shared(Arc::clone(&inner)));
+            tasks.spawn(crate::names::run(Arc::clone(&inner)));
+            tasks.spawn(crate::providers::run(Arc::clone(&inner)));
             tasks.spawn(crate::documents::run(inner));
         }
         let mut trim = tokio::time::interval(TRIM_INTERVAL);

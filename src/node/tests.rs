@@ -18,7 +18,7 @@ use rustdht_core::{
     Soul, Value,
     ports::{GraphStore as _, Ingest, Replicator},
 };
-use rustdht_testkit::{ManualClock, MemoryBlobs, MemoryStore, Recorder, SeededEntropy};
+use rustdht_testkit::{ManualClock, MemoryStore, Recorder, SeededEntropy, TempBlobs};
 
 use crate::{
     At, Config, Founding, Mode, Node, NodeWrite, NodeWritten, Ports, Principal, RenderOptions, Wanted, WriteMode,
@@ -96,7 +96,7 @@ impl Bench {
     ) -> Self {
         let ports = Ports {
             store: store.clone(),
-            blobs: Arc::new(MemoryBlobs::default()),
+            blobs: Arc::new(TempBlobs::default()),
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(seed)),
         };

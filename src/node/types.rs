@@ -10,7 +10,7 @@ use rustdht_core::{
 };
 use rustdht_graph::{Action, Wanted};
 
-use crate::{AccountFault, Principal, SchemaViolation};
+use crate::{AccountFault, NameFault, PinFault, Principal, SchemaViolation};
 
 /// Why a use case failed.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,12 @@ pub enum Error {
     /// An account or a token cannot be used so.
     #[error(transparent)]
     Account(#[from] AccountFault),
+    /// Something cannot be kept so.
+    #[error(transparent)]
+    Pin(#[from] PinFault),
+    /// A key or a name cannot be used so.
+    #[error(transparent)]
+    Name(#[from] NameFault),
     /// A write would leave a node that its schema does not allow; nothing changed.
     #[error(transparent)]
     Schema(Box<SchemaViolation>),

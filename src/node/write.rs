@@ -19,6 +19,7 @@ use crate::{
     WriteMode,
     authority::is_exempt,
     merger::{Answer, Foreign, Joined, Origin, Planned, Request, Unless},
+    private,
 };
 
 /// Killed ids looked up at a time.
@@ -240,9 +241,17 @@ impl Node {
             let Some(Space::Owned(owner)) = chain.first().map(|leaf| leaf.certificate().space.space()) else {
                 continue;
             };
-            if authority.revoked(&owner).await?.covers(&chain) {
+            if authority.revoked(&owner).await?.covers_at(&chain, verified.header.stamp) {
                 let detail = "the certificate was revoked";
                 return Err(Refusal::new(Code::CertificateRevoked, detail).within(&part).into());
+            }
+        }
+        for (at, (_, entry)) in verified.entries.iter().enumerate() {
+            let Ok(Entry { soul, field, leaf: Some(leaf), .. }) = entry else { continue };
+            let entitled = known.get(leaf).is_some_and(|leaf| private::entitles(leaf.certificate()));
+            if private::holds_keys(soul, field) && !entitled {
+                let detail = "a certificate for the keys of private nodes names field 'private', or may be delegated";
+                return Err(Refusal::new(Code::NotAuthorised, detail).within(&format!("ops.{at}.f")).into());
             }
         }
         let community = authority.community();

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use rustdht_core::ports::{
-    Applied, Batch, CheckCursor, CheckPage, EndorsedPartition, Endorsement, Fault, FeedPage, GraphStore, HistoryPage,
-    IndexRow, Repaired, StoreError, StoreStats, StoredCommit,
+    Applied, Batch, BlobPage, CheckCursor, CheckPage, EndorsedPartition, Endorsement, Fault, FeedPage, GraphStore,
+    HistoryPage, IndexRow, Repaired, StoreError, StoreStats, StoredCommit,
 };
 use rustdht_core::{CommitId, Entry, EntryId, Field, RecordId, Soul};
 use sea_orm::DatabaseConnection;
@@ -144,7 +144,25 @@ impl GraphStore for Store {
         prefix: &[u8],
         limit: u32,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        read::side_scan(&self.readers, ns, prefix, limit).await
+        read::side_page(&self.readers, ns, prefix, None, limit).await
+    }
+
+    async fn side_page(
+        &self,
+        ns: &'static str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        read::side_page(&self.readers, ns, prefix, after, limit).await
+    }
+
+    async fn side_count(&self, ns: &'static str, from: &[u8], to: &[u8]) -> Result<u64, StoreError> {
+        read::side_count(&self.readers, ns, from, to).await
+    }
+
+    async fn blob_references(&self, after: i64, rows: u32) -> Result<BlobPage, StoreError> {
+        read::blob_references(&self.readers, after, rows).await
     }
 
     async fn trim(&self, now_ms: u64) -> Result<(), StoreError> {

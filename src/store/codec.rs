@@ -204,6 +204,16 @@ impl Decoder {
     }
 }
 
+/// The value in `entries.data`, without what stands around it.
+pub(crate) fn decode_value(data: &[u8]) -> Result<Option<Value>, StoreError> {
+    let item = decode(data)?;
+    let Ok([_, _, body, ..]) = item.elements() else { return Err(damaged("another number of parts")) };
+    Ok(match decode_body(body)? {
+        Body::Live { value, .. } => Some(value),
+        Body::None | Body::Dropped(_) => None,
+    })
+}
+
 fn decode(data: &[u8]) -> Result<Item<'_>, StoreError> {
     cbor::decode(data).map_err(|_| damaged("not DAG-CBOR"))
 }

@@ -11,10 +11,12 @@ use crate::codec::{Columns, Decoder};
 use crate::error::damaged;
 use crate::sql::{self, FOUND_BY_RECORD, Row, all, all_in, id8, int_lists, int_rows, lists, one, signed, unsigned};
 
+mod blobs;
 mod damaged;
 mod endorsements;
 mod prefix;
 
+pub(crate) use blobs::blob_references;
 use damaged::Damaged;
 pub(crate) use endorsements::{
     endorsed, endorsed_partition, endorsement, endorsements, endorsements_by_record, entries_of,
@@ -239,20 +241,32 @@ pub(crate) async fn side_get(readers: &Readers, ns: &'static str, key: &[u8]) ->
     rows.first().map(|row| Ok(row.blob(0)?.to_vec())).transpose()
 }
 
-pub(crate) async fn side_scan(
+pub(crate) async fn side_page(
     readers: &Readers,
     ns: &'static str,
     prefix: &[u8],
+    after: Option<&[u8]>,
     limit: u32,
 ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-    let mut values = vec![Value::from(ns), prefix.to_vec().into()];
+    let (from, inclusive) = match after {
+        Some(after) if after >= prefix => (after, ">"),
+        _ => (prefix, ">="),
+    };
+    let mut values = vec![Value::from(ns), from.to_vec().into()];
     let end = after_prefix_bytes(prefix);
     let bound = if end.is_some() { "AND key < ?" } else { "" };
     values.extend(end.map(Value::from));
     values.push(i64::from(limit).into());
-    let sql = format!("SELECT key, value FROM side WHERE ns = ? AND key >= ? {bound} ORDER BY key LIMIT ?");
+    let sql = format!("SELECT key, value FROM side WHERE ns = ? AND key {inclusive} ? {bound} ORDER BY key LIMIT ?");
     let rows = all(&readers.db, &sql, values).await?;
     rows.iter().map(|row| Ok((row.blob(0)?.to_vec(), row.blob(1)?.to_vec()))).collect()
+}
+
+/// From the index of keys alone.
+pub(crate) async fn side_count(readers: &Readers, ns: &'static str, from: &[u8], to: &[u8]) -> Result<u64, StoreError> {
+    let values = vec![Value::from(ns), from.to_vec().into(), to.to_vec().into()];
+    let row = one(&readers.db, "SELECT count(*) FROM side WHERE ns = ? AND key >= ? AND key < ?", values).await?;
+    Ok(unsigned(row.int(0)?))
 }
 
 /// Rows of entries and of commits.

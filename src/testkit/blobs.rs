@@ -1,94 +1,123 @@
-//! Blobs in memory: a file is one raw block, whatever its size.
+//! The real block store, in a folder that goes when it does: directories, archives and paths have no fake.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::ops::Range;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cid::{Cid, multihash::Multihash};
-use futures::{StreamExt, stream};
-use rustdht_core::ports::{AddOptions, Added, BlobError, BlobStat, BlobStore, BoxByteStream};
-use sha2::{Digest, Sha256};
+use futures::stream::BoxStream;
+use rustdht_blobs::{Config, Store};
+use rustdht_core::ports::{
+    AddOptions, Added, BlobError, BlobStat, BlobStore, BoxByteStream, CarImported, CarOptions, DagEntry, DagStore,
+    Fetch, PathError, Resolved, TreeItem,
+};
 
-const RAW: u64 = 0x55;
-const SHA2_256: u64 = 0x12;
-/// Pieces in which a file is read back.
-const PIECE_BYTES: usize = 64 * 1024;
+/// A block store that is removed when it is dropped.
+#[derive(Debug)]
+pub struct TempBlobs {
+    store: Store,
+    // Behind the store: its threads end before the folder goes.
+    _dir: tempfile::TempDir,
+}
 
-/// A block store that forgets everything when it is dropped.
-#[derive(Debug, Default)]
-pub struct MemoryBlobs(Mutex<BTreeMap<Cid, Bytes>>);
-
-impl MemoryBlobs {
-    fn blocks(&self) -> MutexGuard<'_, BTreeMap<Cid, Bytes>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn held(&self, cid: &Cid) -> Result<Bytes, BlobError> {
-        self.blocks().get(cid).cloned().ok_or(BlobError::Missing(*cid))
+impl Default for TempBlobs {
+    /// Opens it: in memory where there is such a folder, since flushes are not what is tested.
+    ///
+    /// # Panics
+    /// When no folder for it can be made.
+    #[expect(clippy::unwrap_used, reason = "a test without a folder fails")]
+    fn default() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self { store: Store::open(Config::new(dir.path())).unwrap(), _dir: dir }
     }
 }
 
-fn cid_of(bytes: &[u8]) -> Result<Cid, BlobError> {
-    let digest =
-        Multihash::wrap(SHA2_256, &Sha256::digest(bytes)).map_err(|error| BlobError::Body(error.to_string()))?;
-    Ok(Cid::new_v1(RAW, digest))
+impl TempBlobs {
+    /// The store itself.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 #[async_trait]
-impl BlobStore for MemoryBlobs {
-    async fn add(&self, mut body: BoxByteStream, _options: AddOptions) -> Result<Added, BlobError> {
-        let mut whole = BytesMut::new();
-        while let Some(piece) = body.next().await {
-            whole.extend_from_slice(&piece?);
-        }
-        let whole = whole.freeze();
-        let cid = cid_of(&whole)?;
-        self.blocks().insert(cid, whole.clone());
-        Ok(Added { cid, size: whole.len() as u64, head: whole.slice(..whole.len().min(512)) })
+impl BlobStore for TempBlobs {
+    async fn add(&self, body: BoxByteStream, options: AddOptions) -> Result<Added, BlobError> {
+        self.store.add(body, options).await
     }
 
     async fn stat(&self, cid: &Cid) -> Result<BlobStat, BlobError> {
-        Ok(BlobStat { size: self.held(cid)?.len() as u64 })
+        self.store.stat(cid).await
     }
 
     async fn read(&self, cid: &Cid, range: Range<u64>) -> Result<BoxByteStream, BlobError> {
-        let whole = self.held(cid)?;
-        let size = whole.len() as u64;
-        if range.start > range.end || range.end > size {
-            return Err(BlobError::OutOfRange { size });
-        }
-        let part = whole.slice(range.start as usize..range.end as usize);
-        let pieces: Vec<_> = (0..part.len())
-            .step_by(PIECE_BYTES)
-            .map(|at| Ok(part.slice(at..part.len().min(at + PIECE_BYTES))))
-            .collect();
-        Ok(stream::iter(pieces).boxed())
+        self.store.read(cid, range).await
     }
 
     async fn block(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
-        Ok(self.blocks().get(cid).cloned())
+        self.store.block(cid).await
     }
 
     async fn put_block(&self, cid: &Cid, bytes: Bytes) -> Result<(), BlobError> {
-        if cid_of(&bytes)? != *cid {
-            return Err(BlobError::BadBlock(*cid));
-        }
-        self.blocks().insert(*cid, bytes);
-        Ok(())
+        self.store.put_block(cid, bytes).await
+    }
+
+    async fn by_digest(&self, sha256: &[u8; 32]) -> Result<Option<Cid>, BlobError> {
+        self.store.by_digest(sha256).await
     }
 
     async fn has(&self, cid: &Cid) -> Result<bool, BlobError> {
-        Ok(self.blocks().contains_key(cid))
+        self.store.has(cid).await
+    }
+
+    async fn block_size(&self, cid: &Cid) -> Result<Option<u64>, BlobError> {
+        self.store.block_size(cid).await
+    }
+
+    fn multihashes(&self) -> BoxStream<'static, Result<Vec<Multihash<64>>, BlobError>> {
+        self.store.multihashes()
     }
 
     async fn totals(&self) -> (u64, u64) {
-        let blocks = self.blocks();
-        (blocks.len() as u64, blocks.values().map(|block| block.len() as u64).sum())
+        self.store.totals().await
     }
 
-    async fn close(&self) {}
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl DagStore for TempBlobs {
+    async fn resolve(&self, root: &Cid, path: &[String], fetch: Fetch) -> Result<Resolved, PathError> {
+        self.store.resolve(root, path, fetch).await
+    }
+
+    async fn symlink(&self, cid: &Cid) -> Result<String, BlobError> {
+        self.store.symlink(cid).await
+    }
+
+    async fn entries(&self, directory: &Cid) -> Result<BoxStream<'static, Result<DagEntry, BlobError>>, BlobError> {
+        self.store.entries(directory).await
+    }
+
+    async fn car(&self, root: &Cid, path: &[String], options: CarOptions) -> Result<BoxByteStream, PathError> {
+        self.store.car(root, path, options).await
+    }
+
+    async fn tar(&self, cid: &Cid, name: String) -> Result<BoxByteStream, BlobError> {
+        self.store.tar(cid, name).await
+    }
+
+    async fn import_car(&self, body: BoxByteStream) -> Result<CarImported, BlobError> {
+        self.store.import_car(body).await
+    }
+
+    async fn add_tree(
+        &self,
+        items: BoxStream<'static, Result<TreeItem, BlobError>>,
+        options: AddOptions,
+    ) -> Result<Added, BlobError> {
+        self.store.add_tree(items, options).await
+    }
 }

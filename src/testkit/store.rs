@@ -7,10 +7,10 @@ use std::{
 
 use async_trait::async_trait;
 use rustdht_core::{
-    CertificateId, CommitId, Entry, EntryId, Field, RecordId, Soul, Space, partition_of,
+    CertificateId, CommitId, Entry, EntryId, Field, RecordId, Soul, Space, Value, partition_of,
     ports::{
-        Applied, Batch, CheckCursor, CheckPage, EndorsedPartition, Endorsement, Fault, FeedPage, FeedRow, GraphStore,
-        HistoryPage, IndexRow, Loser, Repaired, StoreError, StoreStats, StoredCommit,
+        Applied, Batch, BlobPage, BlobReference, CheckCursor, CheckPage, EndorsedPartition, Endorsement, Fault,
+        FeedPage, FeedRow, GraphStore, HistoryPage, IndexRow, Loser, Repaired, StoreError, StoreStats, StoredCommit,
     },
 };
 
@@ -266,6 +266,41 @@ impl GraphStore for MemoryStore {
         let state = self.state();
         let rows = state.side.iter().filter(|((row_ns, key), _)| *row_ns == ns && key.starts_with(prefix));
         Ok(rows.take(limit as usize).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+
+    async fn side_page(
+        &self,
+        ns: &'static str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let state = self.state();
+        let rows = state.side.iter().filter(|((row_ns, key), _)| {
+            *row_ns == ns && key.starts_with(prefix) && after.is_none_or(|after| key.as_slice() > after)
+        });
+        Ok(rows.take(limit as usize).map(|((_, key), value)| (key.clone(), value.clone())).collect())
+    }
+
+    async fn side_count(&self, ns: &'static str, from: &[u8], to: &[u8]) -> Result<u64, StoreError> {
+        let state = self.state();
+        let within = |key: &[u8]| from <= key && key < to;
+        Ok(state.side.keys().filter(|(row_ns, key)| *row_ns == ns && within(key)).count() as u64)
+    }
+
+    async fn blob_references(&self, after: i64, rows: u32) -> Result<BlobPage, StoreError> {
+        let state = self.state();
+        let mut entries: Vec<(i64, &Entry)> =
+            state.entries.values().filter(|(_, _, no)| *no > after).map(|(_, entry, no)| (*no, entry)).collect();
+        entries.sort_by_key(|(no, _)| *no);
+        entries.truncate(rows.max(1) as usize);
+        let reference = |entry: &Entry| match entry.body.value()? {
+            Value::Blob(cid) => Some(BlobReference::Blob(*cid)),
+            Value::Enc(_) => Some(BlobReference::Sealed(entry.soul.clone())),
+            _ => None,
+        };
+        let references = entries.iter().filter_map(|(_, entry)| reference(entry)).collect();
+        Ok(BlobPage { references, next: entries.last().map(|(no, _)| *no) })
     }
 
     async fn trim(&self, _now_ms: u64) -> Result<(), StoreError> {

@@ -41,15 +41,13 @@ pub enum Protocol {
     Sync,
     /// Envelopes by record id.
     Fetch,
-    /// A block by CID.
-    Block,
     /// A member certificate.
     Certify,
 }
 
 impl Protocol {
     /// Every protocol.
-    pub const ALL: [Self; 7] = [Self::Hello, Self::Put, Self::Get, Self::Sync, Self::Fetch, Self::Block, Self::Certify];
+    pub const ALL: [Self; 6] = [Self::Hello, Self::Put, Self::Get, Self::Sync, Self::Fetch, Self::Certify];
 
     /// The name inside the protocol id and in metrics.
     #[must_use]
@@ -60,7 +58,6 @@ impl Protocol {
             Self::Get => "get",
             Self::Sync => "sync",
             Self::Fetch => "fetch",
-            Self::Block => "block",
             Self::Certify => "certify",
         }
     }
@@ -77,7 +74,7 @@ impl Protocol {
         match self {
             Self::Hello => MAX_HELLO_BYTES,
             Self::Put => MAX_PUT_BYTES,
-            Self::Get | Self::Block | Self::Certify => 1024,
+            Self::Get | Self::Certify => 1024,
             Self::Sync => MAX_SYNC_BYTES,
             Self::Fetch => MAX_FETCH_RECORDS * 34 + 64,
         }
@@ -92,7 +89,6 @@ impl Protocol {
             Self::Get => MAX_GET_BYTES + OVERHEAD_BYTES,
             Self::Sync => MAX_SYNC_BYTES,
             Self::Fetch => MAX_FETCH_BYTES + OVERHEAD_BYTES,
-            Self::Block => rustdht_core::ports::MAX_BLOCK_BYTES + 64,
             Self::Certify => MAX_CHAIN * (MAX_CERTIFICATE_BYTES + 80) + 64,
         }
     }

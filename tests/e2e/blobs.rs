@@ -55,3 +55,43 @@ async fn a_file_comes_back_byte_for_byte() {
     a.kill();
     assert_eq!(run(&["cat", &root, "--api", &b.api]).stdout, bytes, "and keeps it");
 }
+
+/// What a command prints, its last line.
+fn last(output: &std::process::Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap().lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_folder_goes_in_and_comes_back_as_an_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = Gateway::start(&folder.path().join("a"), &[]);
+    let site = folder.path().join("site");
+    fs::create_dir_all(site.join("sub")).unwrap();
+    fs::create_dir_all(site.join("empty")).unwrap();
+    fs::write(site.join("a b+%20.txt"), "one").unwrap();
+    fs::write(site.join("sub/big"), noise(3_000_000)).unwrap();
+    fs::write(site.join(".hidden"), "secret").unwrap();
+    std::os::unix::fs::symlink("../a b+%20.txt", site.join("sub/link")).unwrap();
+    let site = site.to_str().unwrap();
+    let root = last(&run(&["add", "-r", site, "--api", &a.api]));
+    let with_hidden = last(&run(&["add", "-r", "--hidden", site, "--api", &a.api]));
+    assert_ne!(root, with_hidden);
+    assert_eq!(run(&["cat", &format!("{root}/a b+%20.txt"), "--api", &a.api]).stdout, b"one");
+    assert_eq!(run(&["cat", &format!("{root}/sub/big"), "--api", &a.api]).stdout, noise(3_000_000));
+    assert!(!run(&["cat", &format!("{root}/.hidden"), "--api", &a.api]).status.success());
+    assert_eq!(run(&["cat", &format!("{with_hidden}/.hidden"), "--api", &a.api]).stdout, b"secret");
+    let refused = run(&["add", site, "--api", &a.api]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("`rustdht add -r` adds folders"));
+
+    // Out as an archive, and into another gateway.
+    let car = a.client.get(a.url(&format!("/ipfs/{root}?format=car"))).send().await.unwrap().bytes().await.unwrap();
+    let file = folder.path().join("site.car");
+    fs::write(&file, &car).unwrap();
+    let b = Gateway::start(&folder.path().join("b"), &[]);
+    assert_eq!(last(&run(&["import", file.to_str().unwrap(), "--api", &b.api])), root);
+    assert_eq!(run(&["cat", &format!("{root}/sub/big"), "--api", &b.api]).stdout, noise(3_000_000));
+    fs::write(&file, &car[..car.len() - 1]).unwrap();
+    let cut = run(&["import", file.to_str().unwrap(), "--api", &b.api]);
+    assert!(!cut.status.success() && String::from_utf8_lossy(&cut.stderr).contains("it ends early"));
+}

@@ -10,5 +10,7 @@ mod blobs;
 mod commands;
 mod durability;
 mod gateway;
+mod hostile;
+mod pins;
 mod privacy;
 mod replication;

@@ -94,6 +94,29 @@ async fn a_private_node_is_read_by_its_recipients_only() {
 }
 
 #[tokio::test]
+async fn recipients_are_changed_as_they_were_read() {
+    let app = App::new().await;
+    app.account("charles").await;
+    let recipients = format!("/api/v1/recipients/~{}%2Fnotes", app.node.identity().gateway);
+    let put = async |tag: &str, names: &[&str]| {
+        let headers = [JSON[0].clone(), (header::IF_MATCH, tag)];
+        app.send(Method::PUT, &recipients, &headers, json!({ "recipients": names }).to_string()).await
+    };
+    let read = app.get(&recipients).await;
+    let none = read.header(header::ETAG).to_owned();
+    let shared = put(&none, &["charles"]).await;
+    assert_eq!((shared.status, shared.json()["recipients"].as_array().unwrap().len()), (200, 2), "{}", shared.text());
+    let now = shared.header(header::ETAG).to_owned();
+    assert_eq!(app.get(&recipients).await.header(header::ETAG), now);
+    let late = put(&none, &[]).await;
+    assert_eq!((late.problem(), late.header(header::ETAG)), ((412, "precondition_failed".into()), &*now));
+    assert_eq!(put("none", &[]).await.problem(), (400, "malformed".into()));
+    assert_eq!(app.get(&recipients).await.json()["recipients"].as_array().unwrap().len(), 2, "nothing changed");
+    assert_eq!(put(&now, &[]).await.status, 200);
+    assert_eq!(put("*", &["charles"]).await.status, 200);
+}
+
+#[tokio::test]
 async fn schemas_hold_for_writes_here() {
     let app = App::new().await;
     let schema = json!({ "type": "object", "required": ["name"], "properties": { "born": { "type": "integer" } } });

@@ -43,7 +43,7 @@ async fn a_file_is_added_and_read_whole_and_by_range() {
     assert_eq!(outside.problem(), (416, "range_not_satisfiable".into()));
     assert_eq!(outside.header(header::CONTENT_RANGE), "bytes */10");
     let several = app.send(Method::GET, &path, &[(header::RANGE, "bytes=0-1,3-4")], "").await;
-    assert_eq!((several.status, several.body.len()), (200, 10));
+    assert!(several.status == 206 && several.header(header::CONTENT_TYPE).starts_with("multipart/byteranges"));
     let other = [(header::RANGE, "bytes=0-1"), (header::IF_RANGE, "\"other\"")];
     assert_eq!(app.send(Method::GET, &path, &other, "").await.status, 200);
 }
@@ -55,7 +55,7 @@ async fn head_and_not_modified_send_no_bytes() {
     let path = format!("/ipfs/{cid}");
     let head = app.send(Method::HEAD, &path, &[], "").await;
     assert_eq!((head.status, head.body.len(), head.header(header::CONTENT_LENGTH)), (200, 0, "11"));
-    assert_eq!(head.header(header::CONTENT_TYPE), "text/html; charset=utf-8");
+    assert_eq!(head.header(header::CONTENT_TYPE), "text/html");
     let tag = format!("W/\"{cid}\"");
     let known = app.send(Method::GET, &path, &[(header::IF_NONE_MATCH, &tag)], "").await;
     assert_eq!((known.status, known.body.len()), (304, 0));
@@ -76,17 +76,16 @@ async fn names_and_downloads() {
     let cid = add(&app, b"body {}").await;
     let named = app.get(&format!("/ipfs/{cid}?filename=a.css&download=true")).await;
     assert_eq!(named.header(header::CONTENT_TYPE), "text/css; charset=utf-8");
-    assert_eq!(named.header(header::CONTENT_DISPOSITION), "attachment; filename*=UTF-8''a.css");
+    assert_eq!(named.header(header::CONTENT_DISPOSITION), "attachment; filename=\"a.css\"; filename*=UTF-8''a.css");
 }
 
 #[tokio::test]
 async fn what_is_no_file_is_named() {
     let app = App::new().await;
-    assert_eq!(app.get("/ipfs/nonsense").await.problem(), (422, "bad_value".into()));
+    assert_eq!(app.get("/ipfs/nonsense").await.status, 400);
     let absent = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
     assert_eq!(app.get(&format!("/ipfs/{absent}")).await.problem(), (404, "not_found".into()));
-    assert_eq!(app.get(&format!("/ipfs/{absent}/a/b")).await.problem(), (501, "not_implemented".into()));
-    assert_eq!(app.get("/ipfs/nonsense/a").await.problem(), (422, "bad_value".into()));
+    assert_eq!(app.get(&format!("/ipfs/{absent}/a/b")).await.problem(), (404, "not_found".into()));
 }
 
 #[tokio::test]

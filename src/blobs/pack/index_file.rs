@@ -1,7 +1,7 @@
 //! `<n>.idx`: the records of a pack, so that opening the store does not read the pack.
 //!
 //! ```text
-//! magic 8 | covered u64 | count u32 | count x (multihash 34, offset u32, data length u32) | CRC-32 of all before u32
+//! magic 8 | covered u64 | count u32 | count x (key 34, offset u32, data length u32) | CRC-32 of all before u32
 //! ```
 //!
 //! Numbers are little endian. `covered` is the length of the pack that the file speaks for; what was appended later is
@@ -21,11 +21,11 @@ use super::{
     record::{ALIGN, padded_len},
     sync_dir,
 };
-use crate::digest::{Digest, MULTIHASH_BYTES};
+use crate::digest::{Digest, KEY_BYTES};
 
 const MAGIC: [u8; 8] = *b"\x8brdidx1\n";
 const HEAD_BYTES: usize = 8 + 8 + 4;
-const ENTRY_BYTES: usize = MULTIHASH_BYTES + 4 + 4;
+const ENTRY_BYTES: usize = KEY_BYTES + 4 + 4;
 /// Most records in a pack; bounds an index file to 11 MiB.
 pub(crate) const MAX_ENTRIES: usize = 1 << 18;
 
@@ -57,7 +57,7 @@ fn encode(covered: u64, entries: &[Entry]) -> Vec<u8> {
     out.extend(covered.to_le_bytes());
     out.extend((entries.len() as u32).to_le_bytes());
     for entry in entries {
-        out.extend(entry.digest.to_multihash());
+        out.extend(entry.digest.to_key());
         out.extend(entry.offset.to_le_bytes());
         out.extend(entry.data_len.to_le_bytes());
     }
@@ -81,9 +81,9 @@ fn parse(bytes: &[u8]) -> Option<(u64, Vec<Entry>)> {
 }
 
 fn entry(row: &[u8], covered: u64) -> Option<Entry> {
-    let (hash, numbers) = row.split_at(MULTIHASH_BYTES);
+    let (hash, numbers) = row.split_at(KEY_BYTES);
     let entry = Entry {
-        digest: Digest::from_multihash(hash)?,
+        digest: Digest::from_key(hash)?,
         offset: u32::from_le_bytes(numbers[..4].try_into().ok()?),
         data_len: u32::from_le_bytes(numbers[4..].try_into().ok()?),
     };

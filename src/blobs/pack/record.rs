@@ -4,8 +4,8 @@
 //! offset  bytes  what
 //!      0      8  magic
 //!      8      4  length of the data, little endian
-//!     12      1  length of the multihash: 34
-//!     13     34  multihash
+//!     12      1  length of the key: 34
+//!     13     34  key: that of a sha2-256 or blake3 block is its multihash (digest.rs)
 //!     47      4  CRC-32 (IEEE) of the bytes 8..47 and the data, little endian
 //!     51      n  data
 //!   51+n         zeros up to the next multiple of 512
@@ -23,15 +23,15 @@ use std::{
 use bytes::Bytes;
 use rustdht_core::ports::MAX_BLOCK_BYTES;
 
-use crate::digest::{Digest, MULTIHASH_BYTES};
+use crate::digest::{Digest, KEY_BYTES};
 
 /// Begins a record, and names the version of its form.
 const MAGIC: [u8; 8] = *b"\x8brdblk1\n";
 /// Records begin at multiples of this.
 pub(crate) const ALIGN: u64 = 512;
 /// Length of what stands before the data.
-pub(crate) const HEADER_BYTES: usize = 13 + MULTIHASH_BYTES + 4;
-const CHECKSUM: usize = 13 + MULTIHASH_BYTES;
+pub(crate) const HEADER_BYTES: usize = 13 + KEY_BYTES + 4;
+const CHECKSUM: usize = 13 + KEY_BYTES;
 
 /// What stands before the data.
 pub(crate) struct Header {
@@ -51,8 +51,8 @@ pub(crate) fn header(digest: &Digest, data: &[u8]) -> [u8; HEADER_BYTES] {
     let mut out = [0; HEADER_BYTES];
     out[..8].copy_from_slice(&MAGIC);
     out[8..12].copy_from_slice(&(data.len() as u32).to_le_bytes());
-    out[12] = MULTIHASH_BYTES as u8;
-    out[13..CHECKSUM].copy_from_slice(&digest.to_multihash());
+    out[12] = KEY_BYTES as u8;
+    out[13..CHECKSUM].copy_from_slice(&digest.to_key());
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&out[8..CHECKSUM]);
     hasher.update(data);
@@ -94,10 +94,10 @@ impl Header {
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let data_len = u32::from_le_bytes(bytes[8..12].try_into().ok()?);
-        if bytes[..8] != MAGIC || data_len as usize > MAX_BLOCK_BYTES || usize::from(bytes[12]) != MULTIHASH_BYTES {
+        if bytes[..8] != MAGIC || data_len as usize > MAX_BLOCK_BYTES || usize::from(bytes[12]) != KEY_BYTES {
             return None;
         }
-        let digest = Digest::from_multihash(&bytes[13..CHECKSUM])?;
+        let digest = Digest::from_key(&bytes[13..CHECKSUM])?;
         let checksum = u32::from_le_bytes(bytes[CHECKSUM..].try_into().ok()?);
         let mut covered = crc32fast::Hasher::new();
         covered.update(&bytes[8..CHECKSUM]);

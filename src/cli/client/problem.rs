@@ -15,6 +15,15 @@ struct Problem {
     detail: Option<String>,
     code: Option<String>,
     field: Option<String>,
+    /// An answer of the Pinning Service API instead.
+    error: Option<Failure>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Failure {
+    reason: String,
+    #[serde(default)]
+    details: Option<String>,
 }
 
 /// The error that a non-2xx answer stands for.
@@ -31,7 +40,11 @@ pub(super) async fn explain(mut answer: Response) -> anyhow::Error {
 }
 
 fn of(status: StatusCode, body: &[u8]) -> anyhow::Error {
-    let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let mut problem: Problem = serde_json::from_slice(body).unwrap_or_default();
+    if let Some(Failure { reason, details }) = problem.error.take() {
+        problem.detail = problem.detail.or(details);
+        problem.code = problem.code.or_else(|| Some(reason.to_ascii_lowercase()));
+    }
     let mut text = problem.detail.or(problem.title).unwrap_or_else(|| format!("the gateway answered {status}"));
     if let Some(field) = problem.field.filter(|field| !field.is_empty()) {
         text = format!("{field}: {text}");
@@ -72,6 +85,8 @@ mod tests {
             of(StatusCode::UNPROCESSABLE_ENTITY, body).to_string(),
             "data.x: a bare array is not a value [bad_value]"
         );
+        let body = br#"{"error":{"reason":"NOT_FOUND","details":"there is no such pin"}}"#;
+        assert_eq!(of(StatusCode::NOT_FOUND, body).to_string(), "there is no such pin [not_found]");
         assert_eq!(of(StatusCode::BAD_GATEWAY, b"<html>").to_string(), "the gateway answered 502 Bad Gateway");
         assert!(of(StatusCode::UNAUTHORIZED, b"{}").to_string().contains("--token-file"));
     }

@@ -1,16 +1,24 @@
 //! `rustdht add`
 
-use std::{path::PathBuf, time::Duration};
+mod form;
+mod walk;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
-use reqwest::{Body, Method, header};
+use reqwest::{Body, Method, RequestBuilder, header};
 use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
 use crate::{
     args::Global,
+    client::Client,
     output::{Progress, bytes, rate},
 };
 
@@ -18,17 +26,44 @@ use crate::{
 const PIECE_BYTES: usize = 512 * 1024;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The CID is the last line of stdout.
+#[command(after_help = "The CID is the last line of stdout; of several PATHs, each has its line.
+A folder's symbolic links are kept, not followed.
 
 Examples:
   rustdht add photo.jpg
+  rustdht add -r website
   cid=$(tar c folder | rustdht add -)")]
 pub(crate) struct Arguments {
-    /// The file, or `-` for stdin
-    file: PathBuf,
-    /// How the file is cut: 1 MiB chunks (unixfs-v1-2025) or 256 KiB chunks (legacy, Kubo's older default)
+    /// What to add: files, folders with -r, or `-` for stdin
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Add folders with everything in them
+    #[arg(short, long)]
+    recursive: bool,
+    /// Add what begins with a dot in a folder too
+    #[arg(short = 'H', long, requires = "recursive")]
+    hidden: bool,
+    /// How files and folders become blocks: 1 MiB chunks (unixfs-v1-2025) or 256 KiB chunks (legacy, Kubo's older default)
     #[arg(long, value_parser = ["unixfs-v1-2025", "legacy"], default_value = "unixfs-v1-2025")]
     profile: String,
+    /// What blocks are hashed with
+    #[arg(long, value_parser = ["sha2-256", "blake3"], default_value = "sha2-256")]
+    hash: String,
+}
+
+impl Arguments {
+    /// The path of the request, which says what the gateway's own defaults do not.
+    fn target(&self) -> String {
+        let mut query = Vec::new();
+        if self.profile == "legacy" {
+            query.push("profile=legacy");
+        }
+        if self.hash == "blake3" {
+            query.push("hash=blake3");
+        }
+        let query = query.join("&");
+        if query.is_empty() { "/api/v1/blobs".to_owned() } else { format!("/api/v1/blobs?{query}") }
+    }
 }
 
 #[derive(Deserialize)]
@@ -40,7 +75,48 @@ struct Added {
 pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result<()> {
     let client = global.client()?;
     let output = global.output();
-    let (reader, total) = open(&arguments.file).await?;
+    for path in &arguments.paths {
+        let started = tokio::time::Instant::now();
+        let Upload { request, progress, failure } = upload(&client, &arguments, path).await?;
+        let answer = client.text(request).await;
+        progress.finish();
+        if let (Err(_), Some(failure)) = (&answer, failure.get()) {
+            // What the connection was lost for.
+            anyhow::bail!("{failure}");
+        }
+        let answer = answer?;
+        if output.json {
+            output.line(answer.trim())?;
+            continue;
+        }
+        let added: Added = serde_json::from_str(&answer).context("the gateway's answer names no CID")?;
+        output.say(summary(added.size, started.elapsed()));
+        output.say(format!("{}/ipfs/{}", client.base(), added.cid));
+        output.line(added.cid)?;
+    }
+    Ok(())
+}
+
+/// The request that adds a path.
+struct Upload {
+    request: RequestBuilder,
+    /// The bar that its body moves.
+    progress: Progress,
+    /// Why the body broke off, when it was for something here.
+    failure: Arc<OnceLock<String>>,
+}
+
+async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::Result<Upload> {
+    let request = client.stream(Method::POST, &arguments.target());
+    let failure = Arc::default();
+    if arguments.recursive && walk::is_tree(path).await? {
+        let tree = walk::Tree::of(path, arguments.hidden).await?;
+        let progress = Progress::bytes(None);
+        let form = form::Form::new(tree, progress.clone(), Arc::clone(&failure));
+        let request = request.header(header::CONTENT_TYPE, form.content_type());
+        return Ok(Upload { request: request.body(Body::wrap_stream(form.into_stream())), progress, failure });
+    }
+    let (reader, total) = open(path).await?;
     let progress = Progress::bytes(total);
     let counted = progress.clone();
     let body = ReaderStream::with_capacity(reader, PIECE_BYTES).inspect(move |piece| {
@@ -48,32 +124,18 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             counted.advance(piece.len() as u64);
         }
     });
-    let path = if arguments.profile == "legacy" { "/api/v1/blobs?profile=legacy" } else { "/api/v1/blobs" };
-    let started = tokio::time::Instant::now();
-    let request = client
-        .stream(Method::POST, path)
-        .header(header::CONTENT_TYPE, "application/octet-stream")
-        .body(Body::wrap_stream(body));
-    let answer = client.text(request).await;
-    progress.finish();
-    let answer = answer?;
-    if output.json {
-        return output.line(answer.trim());
-    }
-    let added: Added = serde_json::from_str(&answer).context("the gateway's answer names no CID")?;
-    output.say(summary(added.size, started.elapsed()));
-    output.say(format!("{}/ipfs/{}", client.base(), added.cid));
-    output.line(added.cid)
+    let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(Body::wrap_stream(body));
+    Ok(Upload { request, progress, failure })
 }
 
 /// The file, or stdin for `-`, and its size where it has one.
-pub(super) async fn open(file: &PathBuf) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, Option<u64>)> {
+pub(super) async fn open(file: &Path) -> anyhow::Result<(Box<dyn AsyncRead + Send + Unpin>, Option<u64>)> {
     if file.as_os_str() == "-" {
         return Ok((Box::new(tokio::io::stdin()), None));
     }
     let opened = tokio::fs::File::open(file).await.with_context(|| format!("cannot open {}", file.display()))?;
     let meta = opened.metadata().await.with_context(|| format!("cannot read {}", file.display()))?;
-    anyhow::ensure!(!meta.is_dir(), "{} is a folder; only files can be read", file.display());
+    anyhow::ensure!(!meta.is_dir(), "{} is a folder; `rustdht add -r` adds folders", file.display());
     Ok((Box::new(opened), meta.is_file().then_some(meta.len())))
 }
 

@@ -1,6 +1,7 @@
 //! `rustdht import`
 
 mod answer;
+mod archive;
 mod state;
 
 use std::path::PathBuf;
@@ -32,8 +33,11 @@ const MAX_ERRORS_TOLD: u64 = 20;
     after_help = "Each line is a node: {\"soul\":\"people/ada\",\"data\":{\"name\":\"Ada\",\"knows\":{\"@set\":[{\"#\":\"people/charles\"}]}}}
 Sets are added to. Importing the same lines again changes nothing.
 
+A file that ends in .car or begins like one is an archive of blocks; its roots are printed.
+
 Examples:
   rustdht import graph.ndjson --resume
+  rustdht import site.car
   rustdht export --api http://other:8480 | rustdht import -"
 )]
 pub(crate) struct Arguments {
@@ -55,6 +59,13 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
         return Err(coded(Exit::Usage, "--resume needs a file; for stdin, feed the same lines again with --from LINE"));
     }
     let (reader, total) = add::open(&arguments.file).await?;
+    let (head, reader) = archive::head(reader).await?;
+    if archive::is_one(&arguments.file, &head) {
+        if arguments.resume || arguments.from.is_some() {
+            return Err(coded(Exit::Usage, "an archive is imported whole; --from and --resume are for graphs"));
+        }
+        return archive::run(&client, output, reader, total).await;
+    }
     let mut state = arguments.resume.then(|| State::of(&arguments.file, client.base(), total)).transpose()?;
     let first = arguments.from.or(state.as_ref().map(State::next)).unwrap_or(1);
     if first > 1 {

@@ -68,6 +68,42 @@ pub(crate) enum Mode {
     Open,
 }
 
+/// Whom Bitswap gives blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Serve {
+    /// Everybody who connects.
+    All,
+    /// Members of the network.
+    Members,
+    /// Nobody.
+    None,
+}
+
+/// How the public DHT is taken part in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dht {
+    /// Not at all.
+    Off,
+    /// It is asked.
+    Client,
+    /// It is answered as well.
+    Server,
+}
+
+/// What DHTs are told to be here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Provide {
+    /// The roots of what is kept.
+    Roots,
+    /// Every block.
+    All,
+    /// Nothing.
+    Off,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -118,6 +154,65 @@ section! {
 }
 
 section! {
+    /// Content by CID and by name.
+    Ipfs IPFS {
+        /// Domains whose subdomains show content, each under an origin of its own: `{cid}.ipfs.<domain>` and
+        /// `{name}.ipns.<domain>`. `localhost` is one without being named, on loopback and without `public_url`.
+        gateway_hosts: Vec<String> = Vec::new(),
+        /// What DNSLink names stand for, as "name=/ipfs/..." or "name=/ipns/...", for private names and tests; wins
+        /// over DNS. The names are hosts that show their website, too.
+        dnslink: Vec<String> = Vec::new(),
+        /// Domains that show the website their DNSLink names; "*.example.org" means all below example.org.
+        dnslink_hosts: Vec<String> = Vec::new(),
+        /// Seconds that one step of a request for content may take, such as a block that others hold.
+        fetch_timeout_s: u32 = 30,
+        /// Show files, directories and values. Without, only what clients can verify: blocks, archives, IPNS records.
+        deserialized: bool = true,
+        /// Whom Bitswap gives blocks: "all", "members" (of the network) or "none" (members neither).
+        serve: Serve = Serve::All,
+        /// The public DHT of IPFS: "off", "client" (it is asked for providers and names, and told what is here) or "server"
+        /// (it is also answered, and records are kept for it; others have to be able to connect).
+        dht: Dht = Dht::Off,
+        /// Its protocol; a private network of IPFS nodes has another.
+        dht_protocol: String = "/ipfs/kad/1.0.0".to_owned(),
+        /// Multiaddrs ending in /p2p/... of peers from which the public DHT is entered.
+        bootstrap: Vec<String> = Vec::new(),
+        /// Multiaddrs ending in /p2p/... of IPFS nodes that are kept connected, such as a Kubo of one's own.
+        peers: Vec<String> = Vec::new(),
+        /// What DHTs are told to be here: "roots" (of what is kept), "all" (every block) or "off". New ones at once, all
+        /// of them every 22 hours.
+        provide: Provide = Provide::Roots,
+        /// URLs of routers that are asked for providers and names beside the DHTs (Delegated Routing V1 over HTTP).
+        delegated_routers: Vec<String> = Vec::new(),
+        /// Files in the compact denylist format: what they name is neither served nor fetched nor pinned. They are read
+        /// again when they change; later ones win.
+        denylist: Vec<PathBuf> = Vec::new(),
+    }
+}
+
+section! {
+    /// What is kept.
+    Pins PINS {
+        /// DAGs that are fetched at once; each holds up to 16 MiB of blocks.
+        parallel: u16 = 4,
+        /// Seconds that one block may take; then the fetch is tried again later.
+        block_timeout_s: u32 = 60,
+        /// Hours after which a pin that cannot be had is given up.
+        give_up_hours: u32 = 24,
+    }
+}
+
+section! {
+    /// What accounts may keep. The owner of the gateway keeps what he wants.
+    Quota QUOTA {
+        /// Bytes of what an account pins, uploads, or leases for a day, each root once; 0 is any number.
+        bytes_per_account: u64 = 0,
+        /// Pins that an account may have; 0 is any number.
+        pins_per_account: u64 = 100_000,
+    }
+}
+
+section! {
     /// The network that a first start founds; one that exists keeps what it was founded with.
     Network NETWORK {
         /// "members" (writes pass between gateways when one that the community certified endorses them) or "open"
@@ -157,6 +252,9 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     pub gateway: Gateway,
     pub net: Net,
+    pub ipfs: Ipfs,
+    pub pins: Pins,
+    pub quota: Quota,
     pub network: Network,
     pub store: Store,
     pub log: Log,
@@ -168,6 +266,9 @@ impl Default for Config {
             data_dir: "rustdht-data".into(),
             gateway: Gateway::default(),
             net: Net::default(),
+            ipfs: Ipfs::default(),
+            pins: Pins::default(),
+            quota: Quota::default(),
             network: Network::default(),
             store: Store::default(),
             log: Log::default(),
@@ -189,6 +290,9 @@ pub(crate) const SECTIONS: &[(&str, &str, &[Key])] = &[
     ),
     ("gateway", "HTTP", GATEWAY),
     ("net", "Peers", NET),
+    ("ipfs", "Content by CID and by name", IPFS),
+    ("pins", "What is kept", PINS),
+    ("quota", "What accounts may keep; the owner of the gateway keeps what he wants", QUOTA),
     ("network", "The network that a first start founds; one that exists keeps what it was founded with", NETWORK),
     ("store", "The graph's database", STORE),
     ("log", "Log lines; RUST_LOG wins over `level`", LOG),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use rustdht_core::{
     Clock, Code, Entropy,
-    ports::{BlobStore, GraphStore, Replicator},
+    ports::{DagStore, GraphStore, Replicator},
 };
 use rustdht_node::{Founding, Node, SealKey};
 use rustdht_wire::Invite;
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     banner::Facts,
     data_dir::DataDir,
-    ports,
-    switch::Switch,
+    denylist, ports, routing,
+    switch::{Swarm, Switch},
     system::{OsEntropy, SystemClock},
     task::Task,
     telemetry,
@@ -58,8 +58,9 @@ pub(crate) struct App {
     net: Task,
     carrier: Task,
     upkeep: Option<Task>,
+    denylists: Task,
     store: Arc<dyn GraphStore>,
-    blobs: Arc<dyn BlobStore>,
+    blobs: Arc<dyn DagStore>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     // Last, so that the folder is let go after everything in it is closed.
@@ -75,13 +76,14 @@ impl App {
         let listener = ports::http(config.gateway.listen).await?;
         let http_address = ports::bound(&listener)?;
         ports::probe_peers(&config)?;
+        let (denylist_files, deny_rules) = denylist::Files::open(config.ipfs.denylist.clone()).await?;
         let data_dir = DataDir::open(&config.data_dir)?;
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let store = open_store(&config, &data_dir).await?;
         let blob_store = open_blobs(&data_dir).await?;
-        let blobs: Arc<dyn BlobStore> = Arc::new(blob_store.clone());
+        let blobs: Arc<dyn DagStore> = Arc::new(blob_store.clone());
 
         let addresses = join.as_ref().map(|invite| invite.addresses.clone()).unwrap_or_default();
         let mode = match config.network.mode {
@@ -96,7 +98,10 @@ impl App {
             entropy: Arc::clone(&entropy),
         };
         let key = data_dir.seal_key(&*entropy)?;
-        let node_config = rustdht_node::Config::new(founding, data_dir.host_tag(), SealKey::new(key.bytes));
+        let node_config = rustdht_node::Config {
+            pins: pins_config(&config),
+            ..rustdht_node::Config::new(founding, data_dir.host_tag(), SealKey::new(key.bytes))
+        };
         let (node, tasks) = match Node::start(node_ports, node_config).await {
             Ok(started) => started,
             Err(error) => {
@@ -106,6 +111,11 @@ impl App {
                 return Err(explain_start(error));
             }
         };
+        node.denylist().replace(deny_rules);
+        let denylists = Task::start("the denylists", |cancel| {
+            let denylist = Arc::clone(node.denylist());
+            denylist_files.watch(denylist, cancel)
+        });
         let carrier = Task::start("the node", |cancel| {
             let node = node.clone();
             async move {
@@ -125,6 +135,8 @@ impl App {
         let switch = Arc::new(Switch::new(swarm));
         node.bind(Arc::clone(&switch) as Arc<dyn Replicator>);
         blob_store.bind_source(Arc::clone(&switch) as _);
+        let links = routing::bind(&node, &switch, &config)
+            .map_err(|error| coded(Exit::BadConfig, format!("bad configuration: {error:#}")))?;
         for address in &addresses {
             // One address of an invite may be of a kind that is not spoken here; the others may do.
             if let Err(error) = node.dial(address).await {
@@ -147,6 +159,7 @@ impl App {
                 Registration::Open => rustdht_gateway::Registration::Open,
             },
             public_url: config.gateway.public_url.clone(),
+            ipfs: gateway_ipfs(&config),
         };
         let system = rustdht_gateway::System { clock: Arc::clone(&clock), entropy: Arc::clone(&entropy) };
         let state = rustdht_gateway::State::new(
@@ -158,6 +171,11 @@ impl App {
             stopping.clone(),
         )
         .map_err(|error| coded(Exit::BadConfig, format!("bad configuration: {error}")))?;
+        state.bind_names(node.names());
+        if let Some(links) = links {
+            state.bind_dnslinks(links);
+        }
+        state.bind_denied(Arc::clone(node.denylist()) as _);
         let router = rustdht_gateway::router(state);
         let http = Task::with_token("HTTP", stopping, |cancel| async move {
             rustdht_gateway::serve(listener, router, cancel).await;
@@ -195,6 +213,7 @@ impl App {
             net,
             carrier,
             upkeep,
+            denylists,
             store,
             blobs,
             clock,
@@ -221,6 +240,7 @@ impl App {
             error = self.net.failed() => error,
             error = self.carrier.failed() => error,
             error = upkeep => error,
+            error = self.denylists.failed() => error,
         }
     }
 
@@ -248,6 +268,7 @@ impl App {
         if let Some(upkeep) = &mut self.upkeep {
             upkeep.stop(NET_GRACE).await;
         }
+        self.denylists.stop(NET_GRACE).await;
         self.blobs.close().await;
         self.store.close().await;
     }
@@ -283,6 +304,28 @@ fn explain_start(error: rustdht_node::Error) -> anyhow::Error {
     }
 }
 
+/// The part of the gateway's configuration that is about content.
+pub(super) fn gateway_ipfs(config: &Config) -> rustdht_gateway::Ipfs {
+    rustdht_gateway::Ipfs {
+        gateway_hosts: config.ipfs.gateway_hosts.clone(),
+        dnslink: config.ipfs.dnslink.clone(),
+        dnslink_hosts: config.ipfs.dnslink_hosts.clone(),
+        fetch_timeout: Duration::from_secs(config.ipfs.fetch_timeout_s.into()),
+        deserialized: config.ipfs.deserialized,
+    }
+}
+
+fn pins_config(config: &Config) -> rustdht_node::PinsConfig {
+    rustdht_node::PinsConfig {
+        parallel: config.pins.parallel.into(),
+        patience_ms: u64::from(config.pins.block_timeout_s) * 1000,
+        give_up_ms: u64::from(config.pins.give_up_hours) * 3_600_000,
+        bytes_per_account: config.quota.bytes_per_account,
+        pins_per_account: config.quota.pins_per_account,
+        ..rustdht_node::PinsConfig::default()
+    }
+}
+
 fn net_config(config: &Config, node: &Node) -> rustdht_net::NetConfig {
     let identity = node.identity();
     rustdht_net::NetConfig {
@@ -298,6 +341,7 @@ fn net_config(config: &Config, node: &Node) -> rustdht_net::NetConfig {
         dial: config.net.dial.clone(),
         mdns: config.net.mdns,
         limits: rustdht_net::ConnectionLimits::default(),
+        ipfs: routing::net_config(config, node),
     }
 }
 
@@ -307,7 +351,7 @@ async fn start_net(
     node: &Node,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
-) -> anyhow::Result<(Task, Arc<dyn Replicator>)> {
+) -> anyhow::Result<(Task, Swarm)> {
     let (service, handle) = rustdht_net::Service::new(net_config, Arc::clone(clock), Arc::clone(entropy))
         .await
         .context("the network cannot be started")?;
@@ -316,5 +360,5 @@ async fn start_net(
         Box::pin(service.run(ingest, cancel)).await;
         Ok(())
     });
-    Ok((task, Arc::new(handle)))
+    Ok((task, handle.into()))
 }

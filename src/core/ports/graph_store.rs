@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use cid::Cid;
 
 use super::{CheckCursor, CheckPage, Fault, Repaired};
 use crate::{CertificateId, CommitId, Entry, EntryId, Field, RecordId, Soul, Stamp};
@@ -188,6 +189,24 @@ pub struct FeedPage {
     pub oldest: u64,
 }
 
+/// What a stored entry may keep a blob by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobReference {
+    /// Its value is a blob.
+    Blob(Cid),
+    /// Its value is ciphertext of this node, in which a blob may be named.
+    Sealed(Soul),
+}
+
+/// A page of references to blobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BlobPage {
+    /// In the order of the store, as often as they stand there.
+    pub references: Vec<BlobReference>,
+    /// Where the next page begins; `None`: there is none.
+    pub next: Option<i64>,
+}
+
 /// Counts for `status`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStats {
@@ -265,6 +284,22 @@ pub trait GraphStore: Send + Sync {
         prefix: &[u8],
         limit: u32,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// Private rows whose key begins with `prefix` and is greater than `after`, ascending by key.
+    async fn side_page(
+        &self,
+        ns: &'static str,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+
+    /// How many private rows have a key from `from` on and before `to`.
+    async fn side_count(&self, ns: &'static str, from: &[u8], to: &[u8]) -> Result<u64, StoreError>;
+
+    /// The blobs that stored entries name, hidden ones included, among about `rows` entries; `after` is the last page's
+    /// `next`, 0 at first. An entry that is written while pages are read is in a later page.
+    async fn blob_references(&self, after: i64, rows: u32) -> Result<BlobPage, StoreError>;
 
     /// Removes old history and feed rows; see the adapter's configuration.
     async fn trim(&self, now_ms: u64) -> Result<(), StoreError>;

@@ -4,9 +4,10 @@ use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
+use futures::{StreamExt, stream::BoxStream};
 
-use super::StoreError;
+use super::{IpnsName, NameRecord, Provider, StoreError};
 use crate::{CommitId, PublicKey, RecordId, Refusal, Soul};
 
 /// A replica: the public key behind its PeerId belongs to one database.
@@ -79,7 +80,7 @@ impl Durability {
 pub struct PeerStatus {
     /// The replica.
     pub id: ReplicaId,
-    /// Whether a connection is open and `hello` passed.
+    /// Whether a connection is open and `hello` passed, or it is a guest.
     pub connected: bool,
     /// Its known addresses, as multiaddrs.
     pub addresses: Vec<String>,
@@ -91,6 +92,8 @@ pub struct PeerStatus {
     pub seen_ms: u64,
     /// Whether it is a counted replica of this network.
     pub replica: bool,
+    /// Whether it is none of the network and speaks IPFS: blocks are exchanged with it.
+    pub guest: bool,
 }
 
 /// The swarm, for `status`.
@@ -190,6 +193,27 @@ pub trait Ingest: Send + Sync {
 
     /// A block that is here.
     async fn block(&self, cid: &Cid) -> Option<Bytes>;
+
+    /// A record of a name that a DHT brought: checked and kept. `None`: it is no good one, or not newer than the one held.
+    /// A side that keeps no names takes none.
+    async fn name_record(&self, _name: &IpnsName, _record: Bytes) -> Option<NameRecord> {
+        None
+    }
+
+    /// The records of names that are kept here and are good now.
+    async fn name_records(&self) -> Vec<(IpnsName, NameRecord)> {
+        Vec::new()
+    }
+
+    /// Length in bytes of a block that is here.
+    async fn block_size(&self, cid: &Cid) -> Option<u64> {
+        self.block(cid).await.map(|block| block.len() as u64)
+    }
+
+    /// Who has a block that nobody connected has, as they are found, at most `limit`; ends by itself.
+    async fn providers(&self, _hash: &Multihash<64>, _limit: usize) -> BoxStream<'static, Provider> {
+        futures::stream::empty().boxed()
+    }
 
     /// A page of the reconciliation index, as `GraphStore::index`; an empty page ends it.
     async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError>;

@@ -58,11 +58,7 @@ impl Engine {
                 let token = self.token(Pending::ServeGet { peer: from.clone(), id });
                 self.out.push(Output::LoadSoul { token, soul, max_bytes: MAX_GET_BYTES });
             }
-            Request::Fetch { .. }
-            | Request::Get { .. }
-            | Request::Hello(_)
-            | Request::Block { .. }
-            | Request::Certify { .. } => {
+            Request::Fetch { .. } | Request::Get { .. } | Request::Hello(_) | Request::Certify { .. } => {
                 self.out.push(Output::Refuse { id });
             }
         }

@@ -165,7 +165,7 @@ fn answers_of_the_wrong_kind_change_nothing_and_are_counted() {
         Response::Get { envelopes: vec![] },
         Response::Fetch { envelopes: vec![Bytes::from_static(b"unasked")], missing: vec![] },
         Response::Sync(SyncMessage::Ranges(Bytes::from_static(b"noise"))),
-        Response::Block(None),
+        Response::Certify(vec![]),
         Response::Hello(Reply::Denied),
         durable(2),
     ];

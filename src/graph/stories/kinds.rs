@@ -253,3 +253,40 @@ fn a_compaction_is_as_old_as_the_oldest_that_it_compacts() {
         assert_eq!(scene.node.field("f").unwrap().counted().count(), counted, "{base:?}");
     }
 }
+
+#[test]
+fn what_is_not_ready_does_not_turn_a_field_round() {
+    let insert = |index, text: &str| {
+        let value = crate::Content::Value(Value::from(text));
+        Action::Insert { kind: "text".parse().unwrap(), index, value }
+    };
+    let other = |commits: usize| {
+        // Ids count commits.
+        let mut scene = Scene::new("s");
+        (0..commits).for_each(|_| drop(scene.sign(&pen(9), 1, Vec::new())));
+        scene
+    };
+    let mut elsewhere = other(10);
+    let base = elsewhere.act(&pen(2), 5, &[insert(0, "one")]);
+    let more = elsewhere.act(&pen(3), 6, &[insert(3, " two")]);
+    let mut scene = Scene::new("s");
+    scene.act(&pen(1), 3, &[Action::Increment(2)]);
+    scene.act(&pen(1), 4, &[wish("\"plain\"")]);
+    // Its base is missing: the text has nothing to show.
+    scene.join(&more);
+    assert_eq!(scene.shown(), "\"plain\"");
+    let sides = crate::explain(&scene.node, "f", &[]);
+    let reason = |id| sides.iter().find(|side| side.entry.id == id).unwrap().reason;
+    assert_eq!(reason(more[0].id), crate::Reason::NotReady);
+    // With something else to show the text wins, if that is later than what is ready of the others.
+    let mut early = other(20);
+    let text = early.act(&pen(4), 2, &[insert(0, "early")]);
+    scene.join(&text);
+    assert_eq!(scene.shown(), "\"plain\"");
+    scene.join(&base);
+    assert!(scene.shown().contains("one two"), "{}", scene.shown());
+    // Alone it shows nothing, as before.
+    let mut alone = Scene::new("s");
+    alone.join(&more);
+    assert_eq!(alone.shown(), "absent");
+}

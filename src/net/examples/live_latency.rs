@@ -89,6 +89,7 @@ async fn member(tasks: &mut JoinSet<()>, start: Instant, seed: u8, dial: &[Strin
         dial: dial.to_vec(),
         mdns: false,
         limits: ConnectionLimits { total, ..ConnectionLimits::default() },
+        ipfs: rustdht_net::IpfsConfig::default(),
     };
     let (service, handle) = Service::new(&config, Arc::new(System), Arc::new(System)).await.unwrap();
     let ear = Arc::new(Ear { start, heard: Mutex::default() });

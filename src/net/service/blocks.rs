@@ -1,149 +1,186 @@
-//! Blocks by CID, until Bitswap: ask the connected members one after another.
+//! Blocks: Bitswap with everybody who speaks it, and providers when nobody connected has one.
+//!
+//! ```text
+//!   blobs ──BlockSource──> Session ──wants──> Bitswap ──NeedProviders──> Ingest::providers (routers of the node)
+//!                             ^                  ^                               │
+//!                             └── nobody ────────┴── providers, dialled <────────┘
+//! ```
 
-use std::collections::{HashMap, VecDeque};
-
-use bytes::Bytes;
-use cid::Cid;
-use libp2p::{PeerId, request_response::ResponseChannel};
-use rustdht_dht::CallerId;
-use rustdht_wire::protocol::{Request, Response};
-use sha2::Digest as _;
-use tokio::sync::oneshot;
-
-use super::{Running, Sent};
-use crate::{
-    limits::{MAX_BLOCKS_FETCHED, MAX_BLOCKS_SERVED},
-    metrics,
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-struct Fetch {
-    cid: Cid,
-    left: VecDeque<PeerId>,
-    asked: Option<PeerId>,
-    reply: oneshot::Sender<Option<Bytes>>,
-}
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use futures::StreamExt;
+use libp2p::PeerId;
+use rustdht_bitswap::{Blockstore, Gate, SessionId};
+use rustdht_core::ports::{BlockGate, Ingest};
+use tokio::{task::JoinSet, time::Instant};
 
-/// Blocks under way in both directions.
+use super::Running;
+use crate::{
+    config::{IpfsConfig, Serve},
+    limits::{MAX_FETCH_PROVIDERS, MAX_PROVIDER_LOOKUPS, PROVIDER_LOOKUP_TIMEOUT},
+    metrics,
+    routing::place,
+};
+
+/// The node's blocks. Bound when the service runs, since the swarm is made before.
 #[derive(Default)]
-pub(super) struct Blocks {
-    fetches: HashMap<CallerId, Fetch>,
-    serving: usize,
-    last: Option<PeerId>,
+pub(crate) struct Shelf(OnceLock<Arc<dyn Ingest>>);
+
+impl Shelf {
+    pub(super) fn bind(&self, ingest: Arc<dyn Ingest>) {
+        // A service runs once.
+        let _ = self.0.set(ingest);
+    }
 }
 
-impl Blocks {
-    pub(super) fn served(&mut self) {
-        self.serving = self.serving.saturating_sub(1);
+#[async_trait]
+impl Blockstore for Shelf {
+    async fn get(&self, cid: &Cid) -> io::Result<Option<Bytes>> {
+        match self.0.get() {
+            Some(ingest) => Ok(ingest.block(cid).await),
+            None => Ok(None),
+        }
+    }
+
+    async fn size(&self, cid: &Cid) -> io::Result<Option<u64>> {
+        match self.0.get() {
+            Some(ingest) => Ok(ingest.block_size(cid).await),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Members that are connected, for those who are asked whether somebody is one.
+#[derive(Debug, Default)]
+pub(crate) struct Members(RwLock<HashSet<PeerId>>);
+
+impl Members {
+    pub(super) fn set(&self, peer: PeerId, member: bool) {
+        let mut members = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if member {
+            members.insert(peer);
+        } else {
+            members.remove(&peer);
+        }
+    }
+
+    fn has(&self, peer: &PeerId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(peer)
+    }
+}
+
+/// Who is served what.
+pub(crate) struct Doorkeeper {
+    serve: Serve,
+    blocks: Option<Arc<dyn BlockGate>>,
+    members: Arc<Members>,
+}
+
+impl Doorkeeper {
+    pub(super) fn new(config: &IpfsConfig, members: Arc<Members>) -> Self {
+        Self { serve: config.serve, blocks: config.gate.clone(), members }
+    }
+}
+
+impl Gate for Doorkeeper {
+    fn peer(&self, peer: &PeerId) -> bool {
+        match self.serve {
+            Serve::All => true,
+            Serve::Members => self.members.has(peer),
+            Serve::Nobody => false,
+        }
+    }
+
+    fn block(&self, _: &PeerId, cid: &Cid) -> bool {
+        self.blocks.as_ref().is_none_or(|gate| gate.admits(cid))
+    }
+}
+
+/// Nobody is known who has a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nobody {
+    pub(crate) session: SessionId,
+    pub(crate) cid: Cid,
+    /// When Bitswap asked for providers.
+    pub(crate) asked: Instant,
+    /// There is nobody who could still answer.
+    pub(crate) alone: bool,
+}
+
+/// Lookups of providers under way.
+#[derive(Default)]
+pub(super) struct ProviderLookups {
+    under_way: HashSet<(SessionId, Cid)>,
+    tasks: JoinSet<(SessionId, Cid, Instant, bool)>,
+}
+
+impl ProviderLookups {
+    /// The end of one; never while there are none.
+    pub(super) async fn next(&mut self) -> (SessionId, Cid, Instant, bool) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(ended)) => return ended,
+                Some(Err(error)) => tracing::error!(%error, "a lookup of providers died"),
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
 impl Running {
-    pub(super) fn serve_block(&mut self, cid: Cid, channel: ResponseChannel<Response>) {
-        // Over the bound the channel is dropped: the asker tries the next member.
-        if self.blocks.serving < MAX_BLOCKS_SERVED {
-            self.blocks.serving += 1;
-            self.spawn_block(cid, channel);
+    pub(super) fn bitswap_event(&mut self, event: rustdht_bitswap::Event) {
+        match event {
+            rustdht_bitswap::Event::NeedProviders { session, cid } => self.look_for_providers(session, cid),
+            rustdht_bitswap::Event::Misbehaved { peer, fault } => {
+                metrics::misbehaved();
+                tracing::debug!(%peer, ?fault, "a peer broke the rules of Bitswap");
+            }
+            rustdht_bitswap::Event::Ignored { peer } => {
+                tracing::warn!(%peer, "a peer sends blocks that nobody asked it for, and is not listened to for a while");
+                metrics::rejected("bitswap");
+            }
+            _ => {}
         }
     }
 
-    /// The member that answered last comes first.
-    pub(super) fn fetch_block(&mut self, cid: Cid, reply: oneshot::Sender<Option<Bytes>>) {
-        if self.blocks.fetches.len() >= MAX_BLOCKS_FETCHED {
-            // The caller may have given up.
-            let _ = reply.send(None);
+    fn look_for_providers(&mut self, session: SessionId, cid: Cid) {
+        if self.lookups.under_way.len() >= MAX_PROVIDER_LOOKUPS || !self.lookups.under_way.insert((session, cid)) {
+            // Bitswap asks again.
             return;
         }
-        let members = self.sessions.iter().filter(|(_, session)| session.is_member()).map(|(peer, _)| *peer);
-        let (first, rest): (Vec<PeerId>, Vec<PeerId>) = members.partition(|peer| Some(*peer) == self.blocks.last);
-        let caller = CallerId(self.next_id());
-        let left = first.into_iter().chain(rest).collect();
-        self.blocks.fetches.insert(caller, Fetch { cid, left, asked: None, reply });
-        self.ask_next(caller);
+        let (ingest, bitswap) = (Arc::clone(&self.ingest), self.bitswap.clone());
+        let (local, asked) = (self.secret.local, Instant::now());
+        self.lookups.tasks.spawn(async move {
+            let mut told = 0;
+            let search = async {
+                let mut found = ingest.providers(cid.hash(), MAX_FETCH_PROVIDERS).await;
+                while let Some(provider) = found.next().await {
+                    let Some((peer, addresses)) = place(&provider).filter(|(peer, _)| *peer != local) else { continue };
+                    told += 1;
+                    bitswap.add_providers(session, vec![rustdht_bitswap::Provider { peer, addresses }]);
+                }
+            };
+            // What was found until then is told.
+            let _ = tokio::time::timeout(PROVIDER_LOOKUP_TIMEOUT, search).await;
+            (session, cid, asked, told > 0)
+        });
     }
 
-    fn ask_next(&mut self, caller: CallerId) {
-        let Some(mut fetch) = self.blocks.fetches.remove(&caller) else { return };
-        while let Some(peer) = fetch.left.pop_front() {
-            if fetch.reply.is_closed() {
-                return;
-            }
-            if self.sessions.get(&peer).is_some_and(super::Session::is_member) {
-                let request = Request::Block { cid: fetch.cid };
-                metrics::request(request.protocol(), "out");
-                let id = self.swarm.behaviour_mut().send(&peer, request);
-                self.sent.insert(id, Sent::Block(caller));
-                fetch.asked = Some(peer);
-                self.blocks.fetches.insert(caller, fetch);
-                return;
-            }
+    /// A lookup of providers ended.
+    pub(super) fn providers_looked_up(&mut self, session: SessionId, cid: Cid, asked: Instant, found: bool) {
+        self.lookups.under_way.remove(&(session, cid));
+        metrics::provider_lookup(if found { "found" } else { "nobody" });
+        if !found {
+            let alone = self.swarm.network_info().num_peers() == 0;
+            // Nobody may wait for it any more.
+            let _ = self.nobody.send(Nobody { session, cid, asked, alone });
         }
-        let _ = fetch.reply.send(None);
-    }
-
-    pub(super) fn block_answered(&mut self, caller: CallerId, response: Option<Response>) {
-        match (response, self.blocks.fetches.get(&caller)) {
-            (Some(Response::Block(Some(block))), Some(fetch)) => {
-                let cid = fetch.cid;
-                self.spawn_check(caller, cid, block);
-            }
-            _ => self.ask_next(caller),
-        }
-    }
-
-    /// A block came, and was held against its CID: a wrong one is no answer.
-    pub(super) fn block_checked(&mut self, caller: CallerId, block: Option<Bytes>) {
-        let Some(fetch) = self.blocks.fetches.get(&caller) else { return };
-        let asked = fetch.asked;
-        let Some(block) = block else {
-            metrics::misbehaved();
-            if let Some(peer) = asked {
-                tracing::warn!(%peer, cid = %fetch.cid, "a member sent a block that is not what was asked for");
-            }
-            if self.blocks.last == asked {
-                self.blocks.last = None;
-            }
-            self.ask_next(caller);
-            return;
-        };
-        self.blocks.last = asked;
-        if let Some(fetch) = self.blocks.fetches.remove(&caller) {
-            let _ = fetch.reply.send(Some(block));
-        }
-    }
-}
-
-/// Multicodec `identity`: the digest is the block.
-const IDENTITY: u64 = 0x00;
-/// Multicodec `sha2-256`.
-const SHA2_256: u64 = 0x12;
-/// Multicodec `blake3`, here with 32 bytes only.
-const BLAKE3: u64 = 0x1e;
-
-/// Whether a block may be the one that a CID names. Of hash functions that are not known here the caller judges.
-pub(super) fn is_of(cid: &Cid, block: &[u8]) -> bool {
-    let digest = cid.hash().digest();
-    match cid.hash().code() {
-        IDENTITY => digest == block,
-        SHA2_256 if digest.len() == 32 => digest == sha2::Sha256::digest(block).as_slice(),
-        BLAKE3 if digest.len() == 32 => digest == blake3::hash(block).as_bytes(),
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cid::multihash::Multihash;
-
-    use super::*;
-
-    #[test]
-    fn a_block_is_held_against_its_cid() {
-        let of = |code: u64, digest: &[u8]| Cid::new_v1(0x55, Multihash::wrap(code, digest).unwrap());
-        let sha = of(SHA2_256, sha2::Sha256::digest(b"block").as_slice());
-        let blake = of(BLAKE3, blake3::hash(b"block").as_bytes());
-        for cid in [sha, blake, of(IDENTITY, b"block")] {
-            assert!(is_of(&cid, b"block") && !is_of(&cid, b"other"), "{cid}");
-        }
-        assert!(is_of(&of(0x1b, &[1; 32]), b"anything"), "not known here");
     }
 }

@@ -27,7 +27,7 @@ impl Running {
                 self.waiting.insert(caller, Waiting::Soul(reply));
                 self.feed(Input::Ask { caller, soul });
             }
-            Command::Block { cid, reply } => self.fetch_block(cid, reply),
+            Command::Lookup(which, lookup) => self.look_up(which, lookup),
             Command::Certify { gateway, reply } => self.certify(gateway, reply),
             Command::Broadcast(message) => self.broadcast(message),
             Command::Peers { reply } => {
@@ -68,18 +68,20 @@ impl Running {
                     in_sync: view.in_sync,
                     seen_ms: view.seen_ms,
                     replica: view.counted,
+                    guest: session.is_some_and(|session| session.guest),
                 }
             })
             .collect();
         let strangers = self.sessions.iter().filter(|(peer, _)| !known.contains(peer));
         peers.extend(strangers.map(|(peer, session)| PeerStatus {
             id: Self::replica(peer),
-            connected: false,
+            connected: session.guest,
             addresses: addresses(peer),
             rtt_us: session.rtt_us,
             in_sync: false,
             seen_ms: now_ms,
             replica: false,
+            guest: session.guest,
         }));
         peers
     }

@@ -6,7 +6,7 @@ use rustdht_wire::protocol::{
     Greeting, MAX_HELLO_BYTES, MAX_HELLO_MEMBERS, MAX_MEMBER_ADDRESSES, Member, Protocol, Reply, Request, Response,
 };
 
-use super::{Running, Sent};
+use super::{Running, Sent, Session};
 use crate::{
     addresses::is_loopback,
     limits::{BAN_MS, HELLO_TIMEOUT_MS, MAX_SHUNNED},
@@ -24,6 +24,7 @@ impl Running {
             return;
         }
         session.opened = Some(nonce);
+        session.greeted = true;
         self.send_hello(peer, Greeting::Open { nonce, incarnation });
     }
 
@@ -124,9 +125,11 @@ impl Running {
     /// Our greeting had no answer.
     pub(super) fn hello_failed(&mut self, peer: PeerId, unsupported: bool) {
         match self.sessions.get_mut(&peer) {
-            Some(session) if !session.is_member() => {
+            Some(session) if !session.is_member() && !session.guest => {
                 session.opened = None;
-                if unsupported {
+                if unsupported && self.addresses.is_asked_for(&peer) {
+                    // What else it speaks, identify will show or has shown.
+                } else if unsupported {
                     self.turn_away(peer, "another_network");
                 } else {
                     self.disconnect(peer);
@@ -168,6 +171,11 @@ impl Running {
             self.addresses.add(peer, address);
         });
         self.addresses.connected(&peer);
+        if let Some(session) = self.sessions.get_mut(&peer) {
+            session.guest = false;
+        }
+        self.members.set(peer, true);
+        self.swarm.behaviour_mut().keep(&peer, true);
         self.swarm.behaviour_mut().admit(&peer);
         self.remember(&peer);
         let records = self.sessions.get_mut(&peer).map(|session| std::mem::take(&mut session.records));
@@ -249,7 +257,8 @@ impl Running {
 
     /// Ends the connections of peers that did not prove themselves in time.
     pub(super) fn end_hellos(&mut self, now_ms: u64) {
-        let late = self.sessions.iter().filter(|(_, session)| !session.is_member() && session.deadline_ms <= now_ms);
+        let waits = |session: &Session| !session.is_member() && !session.guest;
+        let late = self.sessions.iter().filter(|(_, session)| waits(session) && session.deadline_ms <= now_ms);
         let late: Vec<PeerId> = late.map(|(peer, _)| *peer).collect();
         for peer in late {
             metrics::rejected("no_hello");

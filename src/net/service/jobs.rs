@@ -3,28 +3,25 @@
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use bytes::Bytes;
-use cid::Cid;
 use futures::FutureExt;
 use libp2p::{PeerId, request_response::ResponseChannel};
 use rustdht_core::{
     PublicKey, RecordId, Soul,
-    ports::{Ingest, IngestOutcome, ReplicaId},
+    ports::{Ingest, IngestOutcome, IpnsName, NameRecord, ReplicaId},
 };
-use rustdht_dht::{CallerId, Input, Token};
+use rustdht_dht::{Input, Token};
 use rustdht_wire::protocol::{Protocol, Response};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 
-use super::{Chain, Running, blocks::is_of};
+use super::{Chain, Running};
 use crate::limits::LIVE_TIMEOUT;
 
 /// What a job brought.
 pub(super) enum Done {
     /// Something for the engine.
     Engine(Input),
-    /// A block that a peer asked for.
-    Block(ResponseChannel<Response>, Option<Bytes>),
-    /// A block that was asked for, when it is the one.
-    Checked(CallerId, Option<Bytes>),
+    /// A record of a name that a peer put was checked; `None`: it is not kept.
+    Name(IpnsName, Option<NameRecord>),
     /// A certificate that a peer asked for.
     Certify(ResponseChannel<Response>, Chain),
     /// A live message was heard, and may be passed on or not; `None`: not in time.
@@ -75,8 +72,8 @@ impl Running {
         });
     }
 
-    pub(super) fn spawn_block(&mut self, cid: Cid, channel: ResponseChannel<Response>) {
-        self.spawn(|ingest| async move { Done::Block(channel, guarded(ingest.block(&cid), None).await) });
+    pub(super) fn spawn_name(&mut self, name: IpnsName, record: Bytes) {
+        self.spawn(|ingest| async move { Done::Name(name, guarded(ingest.name_record(&name, record), None).await) });
     }
 
     pub(super) fn spawn_certify(&mut self, gateway: PublicKey, channel: ResponseChannel<Response>) {
@@ -89,14 +86,6 @@ impl Running {
             let heard = async { Some(ingest.heard(&from, message).await) };
             let in_time = tokio::time::timeout(LIVE_TIMEOUT, guarded(heard, None));
             Done::Heard(source, in_time.await.unwrap_or(None))
-        });
-    }
-
-    /// Hashes up to 2 MiB, which the event loop must not wait for.
-    pub(super) fn spawn_check(&mut self, caller: CallerId, cid: Cid, block: Bytes) {
-        self.spawn(|_| async move {
-            let check = move || Some(block).filter(|block| is_of(&cid, block));
-            Done::Checked(caller, spawn_blocking(check).await.unwrap_or(None))
         });
     }
 
@@ -123,16 +112,12 @@ impl Running {
     pub(super) fn done(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done::Engine(input)) => self.feed(input),
-            Ok(Done::Block(channel, block)) => {
-                self.blocks.served();
-                self.swarm.behaviour_mut().respond(Protocol::Block, channel, Response::Block(block));
-            }
+            Ok(Done::Name(name, record)) => self.name_checked(&name, record.as_ref()),
             Ok(Done::Certify(channel, chain)) => {
                 self.certificates.served();
                 self.swarm.behaviour_mut().respond(Protocol::Certify, channel, Response::Certify(chain));
             }
             Ok(Done::Heard(source, accepted)) => self.live_judged(source, accepted),
-            Ok(Done::Checked(caller, block)) => self.block_checked(caller, block),
             Ok(Done::Saved) => {
                 self.saving = false;
                 self.write_rows();

@@ -17,21 +17,23 @@ use rustdht_core::{
 };
 use rustdht_dht::{EngineConfig, Index, Key};
 use rustdht_wire::{ReplicaRecord, SigningKey};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Service;
+use super::{
+    Service,
+    blocks::{Doorkeeper, Members, Shelf},
+};
 use crate::{
     Handle, NetConfig, NetError,
     addresses::{Addresses, with_peer},
     behaviour::Behaviour,
+    config::DhtMode,
     hello::Secret,
-    limits::{INDEX_PAGE, LISTEN_TIMEOUT, MAX_COMMANDS, RELOAD},
+    limits::{GUEST_IDLE, INDEX_PAGE, LISTEN_TIMEOUT, MAX_COMMANDS, MAX_PROVIDER_LOOKUPS, RELOAD},
+    routing::Which,
     transport,
 };
-
-/// Connections of members have no traffic of their own for long; strangers are closed by `hello`.
-const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 impl Service {
     /// Makes the swarm and listens. When it returns, every port is bound and known.
@@ -65,8 +67,25 @@ impl Service {
             }
         }
         let external = config.external.iter().map(|text| external_address(text)).collect::<Result<Vec<_>, _>>()?;
-        let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_TIMEOUT);
-        let mut swarm = Swarm::new(transport::build(&keypair)?, Behaviour::new(config, &keypair)?, local, settings);
+        for text in &config.ipfs.peers {
+            let (peer, address) = with_peer(text)?;
+            if peer != local {
+                addresses.ask_for(peer, &address);
+            }
+        }
+        let (shelf, members) = (Arc::new(Shelf::default()), Arc::new(Members::default()));
+        let doorkeeper = Arc::new(Doorkeeper::new(&config.ipfs, Arc::clone(&members)));
+        let behaviour = Behaviour::new(config, &keypair, Arc::clone(&shelf) as _, doorkeeper)?;
+        let bitswap = behaviour.bitswap();
+        // Those of members are kept by `Keeper`; strangers are closed by `hello`.
+        let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(GUEST_IDLE);
+        let mut swarm = Box::new(Swarm::new(transport::build(&keypair)?, behaviour, local, settings));
+        for text in &config.ipfs.bootstrap {
+            let (peer, address) = with_peer(text)?;
+            if let Some(kad) = swarm.behaviour_mut().kad(Which::Public).filter(|_| peer != local) {
+                kad.add_address(&peer, address);
+            }
+        }
         external.iter().for_each(|address| swarm.add_external_address(address.clone()));
         let mut listen = Vec::new();
         for host in &config.hosts {
@@ -82,12 +101,22 @@ impl Service {
             }
         }
         let (sender, commands) = mpsc::channel(MAX_COMMANDS);
+        let (nobody, _) = broadcast::channel(MAX_PROVIDER_LOOKUPS);
         let all = external.iter().chain(&listen);
         let texts: Vec<String> = all.map(|address| address.clone().with(Protocol::P2p(local)).to_string()).collect();
         let alone = Arc::new(AtomicBool::new(false));
         let started = tokio::time::Instant::now();
-        let handle =
-            Handle { commands: sender, started, id: id.clone(), listen: texts.into(), alone: Arc::clone(&alone) };
+        let handle = Handle {
+            commands: sender,
+            started,
+            id: id.clone(),
+            listen: texts.into(),
+            alone: Arc::clone(&alone),
+            bitswap: bitswap.clone(),
+            nobody: nobody.clone(),
+            gate: config.ipfs.gate.clone(),
+            public: config.ipfs.dht != DhtMode::Off,
+        };
         let mut incarnation = [0; 8];
         entropy.fill(&mut incarnation);
         let service = Self {
@@ -104,6 +133,10 @@ impl Service {
             commands,
             id,
             alone,
+            shelf,
+            members,
+            bitswap,
+            nobody,
         };
         Ok((service, handle))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use libp2p::{
     Multiaddr, PeerId,
     core::ConnectedPoint,
-    gossipsub, identify, kad, mdns, ping,
+    gossipsub, identify, mdns, ping,
     request_response::{Event as Exchange, Message, OutboundFailure, ResponseChannel},
     swarm::{
         ConnectionId, DialError, SwarmEvent,
@@ -22,6 +22,7 @@ use crate::{
     hello::Session,
     limits::{HELLO_TIMEOUT_MS, MAX_EARLY, MAX_GOSSIP_WAITING, MAX_INBOUND},
     metrics,
+    routing::Which,
 };
 
 impl Running {
@@ -48,7 +49,10 @@ impl Running {
                 self.identified(peer_id, &info);
             }
             BehaviourEvent::Ping(event) => self.pinged(&event),
-            BehaviourEvent::Kad(event) => self.looked_up(event),
+            BehaviourEvent::Kad(event) => self.dht_event(Which::Network, event),
+            BehaviourEvent::PublicKad(event) => self.dht_event(Which::Public, event),
+            BehaviourEvent::Announcer(announced) => self.announced(announced),
+            BehaviourEvent::Bitswap(event) => self.bitswap_event(event),
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.heard(propagation_source, message_id, message);
             }
@@ -58,7 +62,6 @@ impl Running {
             BehaviourEvent::Get(event) => self.exchanged(Protocol::Get, event),
             BehaviourEvent::Sync(event) => self.exchanged(Protocol::Sync, event),
             BehaviourEvent::Fetch(event) => self.exchanged(Protocol::Fetch, event),
-            BehaviourEvent::Block(event) => self.exchanged(Protocol::Block, event),
             BehaviourEvent::Certify(event) => self.exchanged(Protocol::Certify, event),
             _ => {}
         }
@@ -71,13 +74,17 @@ impl Running {
         session.remote |= !is_loopback(endpoint.get_remote_address());
         self.addresses.connected(&peer);
         if let ConnectedPoint::Dialer { address, .. } = endpoint {
+            session.dialled = true;
             // One that was only discovered shows by hello whether it belongs into the book.
             if self.addresses.of(&peer).is_empty() {
                 session.keep_address(address.clone());
             } else {
                 self.addresses.worked(peer, address);
             }
-            self.open(peer);
+            // Others are dialled for blocks and lookups; whether they are members, identify will show.
+            if self.candidates.remove(&peer) {
+                self.open(peer);
+            }
         }
     }
 
@@ -92,6 +99,7 @@ impl Running {
         self.addresses.disconnected(&peer, self.now_ms(), jitter);
         self.inbound.retain(|_, inbound| inbound.peer != peer);
         self.early.retain(|(from, ..)| *from != peer);
+        self.members.set(peer, false);
         if self.sessions.remove(&peer).is_some_and(|session| session.is_member()) {
             tracing::info!(%peer, "a member is disconnected");
             self.feed(Input::Disconnected { replica: Self::replica(&peer) });
@@ -105,6 +113,7 @@ impl Running {
 
     fn dial_if(&mut self, condition: PeerCondition, peer: PeerId, addresses: Vec<Multiaddr>) {
         let options = DialOpts::peer_id(peer).condition(condition).addresses(addresses).build();
+        self.candidates.insert(peer);
         if let Err(error) = self.swarm.dial(options) {
             self.dial_failed(&peer, &error);
         }
@@ -114,6 +123,9 @@ impl Running {
         tracing::debug!(%peer, %error, "a dial failed");
         // Not tried at all, since another is under way, is no failure.
         let tried = !matches!(error, DialError::DialPeerConditionFalse(_));
+        if tried {
+            self.candidates.remove(peer);
+        }
         if tried && !self.sessions.contains_key(peer) {
             let [jitter] = self.random();
             self.addresses.failed(peer, self.now_ms(), jitter);
@@ -125,9 +137,14 @@ impl Running {
         let ours = info.protocol_version.starts_with(&prefix)
             && info.protocols.iter().any(|protocol| protocol.as_ref().starts_with(&prefix));
         if !ours {
-            self.turn_away(peer, "another_network");
+            self.stranger(peer, info);
             return;
         }
+        let dialled = self.sessions.get(&peer).is_some_and(|session| session.dialled);
+        if dialled {
+            self.open(peer);
+        }
+        self.learn_member(peer, info);
         let Some(session) = self.sessions.get_mut(&peer) else { return };
         let mut news = false;
         for address in info.listen_addrs.iter().take(MAX_MEMBER_ADDRESSES) {
@@ -157,26 +174,6 @@ impl Running {
                 self.swarm.close_connection(event.connection);
             }
             Err(_) => {}
-        }
-    }
-
-    /// The routing table found where members are.
-    fn looked_up(&mut self, event: kad::Event) {
-        let kad::Event::OutboundQueryProgressed { result: kad::QueryResult::GetClosestPeers(result), .. } = event
-        else {
-            return;
-        };
-        let peers = match result {
-            Ok(found) => found.peers,
-            Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
-        };
-        for found in peers {
-            let known = self.engine.peers().iter().any(|view| view.id.0 == found.peer_id.to_base58());
-            if known && !self.sessions.contains_key(&found.peer_id) {
-                for address in found.addrs.into_iter().take(MAX_MEMBER_ADDRESSES) {
-                    self.addresses.add(found.peer_id, address);
-                }
-            }
         }
     }
 
@@ -230,7 +227,6 @@ impl Running {
             Exchange::Message { connection_id, message: Message::Response { request_id, response }, .. } => {
                 match self.sent.remove(&(protocol, request_id)) {
                     Some(Sent::Engine(token)) => self.feed(Input::Answer { token, response }),
-                    Some(Sent::Block(caller)) => self.block_answered(caller, Some(response)),
                     Some(Sent::Certify(caller)) => self.certified(caller, Some(response)),
                     Some(Sent::Hello(peer)) => self.hello_answered(peer, connection_id, response),
                     None => {}
@@ -241,7 +237,6 @@ impl Running {
                 tracing::debug!(%peer, protocol = protocol.name(), %error, "a request failed");
                 match self.sent.remove(&(protocol, request_id)) {
                     Some(Sent::Engine(token)) => self.feed(Input::Failed { token }),
-                    Some(Sent::Block(caller)) => self.block_answered(caller, None),
                     Some(Sent::Certify(caller)) => self.certified(caller, None),
                     Some(Sent::Hello(peer)) => {
                         self.hello_failed(peer, matches!(error, OutboundFailure::UnsupportedProtocols));
@@ -280,7 +275,6 @@ impl Running {
             }
         }
         match request {
-            Request::Block { cid } => self.serve_block(cid, channel),
             Request::Certify { gateway } => self.serve_certify(peer, gateway, channel),
             request if self.inbound.len() < MAX_INBOUND => {
                 let id = RequestId(self.next_id());

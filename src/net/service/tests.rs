@@ -26,7 +26,7 @@ use rustdht_wire::{
 
 use super::*;
 use crate::{
-    ConnectionLimits, Handle, NetConfig,
+    ConnectionLimits, Handle, IpfsConfig, NetConfig,
     addresses::with_peer,
     behaviour::{BehaviourEvent, live_topic},
     transport,
@@ -107,6 +107,7 @@ fn config(seed: u8) -> NetConfig {
         dial: vec![],
         mdns: false,
         limits: ConnectionLimits::default(),
+        ipfs: IpfsConfig::default(),
     }
 }
 
@@ -128,7 +129,8 @@ async fn outlaw(handle: &Handle) -> (Swarm<Behaviour>, PeerId) {
 async fn outlaw_with(handle: &Handle, signer: u8) -> (Swarm<Behaviour>, PeerId) {
     let keypair = identity::Keypair::ed25519_from_bytes([9; 32]).unwrap();
     let signing = identity::Keypair::ed25519_from_bytes([signer; 32]).unwrap();
-    let behaviour = Behaviour::new(&config(9), &signing).unwrap();
+    let (blocks, gate) = (Arc::new(rustdht_bitswap::NoBlocks), Arc::new(rustdht_bitswap::Open));
+    let behaviour = Behaviour::new(&config(9), &signing, blocks, gate).unwrap();
     let settings = swarm::Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     let local = keypair.public().to_peer_id();
     let mut swarm = Swarm::new(transport::build(&keypair).unwrap(), behaviour, local, settings);
@@ -157,7 +159,6 @@ async fn nothing_but_hello_is_answered_before_hello() {
         Request::Put { envelopes: vec![Bytes::from_static(b"x")] },
         Request::Get { soul: "a".parse().unwrap() },
         Request::Fetch { records: vec![RecordId([1; 32])] },
-        Request::Block { cid: "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap() },
         Request::Certify { gateway: PublicKey([7; 32]) },
         Request::Hello(Greeting::Members(vec![])),
     ];
@@ -172,7 +173,6 @@ async fn nothing_but_hello_is_answered_before_hello() {
                 | BehaviourEvent::Put(event)
                 | BehaviourEvent::Get(event)
                 | BehaviourEvent::Fetch(event)
-                | BehaviourEvent::Block(event)
                 | BehaviourEvent::Certify(event),
             ) => match event {
                 Event::OutboundFailure { .. } => Some(None),

@@ -29,6 +29,9 @@ pub enum AccountFault {
     /// The gateway keeps no more tokens.
     #[error("this gateway keeps no more tokens: revoke some, or let them expire")]
     TooManyTokens,
+    /// The account has as many tokens as one may have.
+    #[error("this account has as many tokens as one may have: revoke some, or let them expire")]
+    TooManyOwnTokens,
     /// The account's key was replaced as often as a gateway keeps track of.
     #[error("the key of this account was replaced too often")]
     TooManyKeys,

@@ -6,9 +6,9 @@ use rustdht_core::{
     Code, PublicKey, Value,
     ports::{Batch, GraphStore, SideRow},
 };
-use rustdht_testkit::{ManualClock, MemoryBlobs, MemoryStore, SeededEntropy};
+use rustdht_testkit::{ManualClock, MemoryStore, SeededEntropy, TempBlobs};
 
-use super::{Account, AccountFault, NewAccount, TokenId, TokenRow};
+use super::{Account, AccountFault, NewAccount, TokenId, TokenRow, tokens::MAX_ACCOUNT_TOKENS};
 use crate::{
     Config, Error, Node, Ports, Principal, WriteMode,
     custody::Keys,
@@ -36,7 +36,7 @@ fn fault<T: std::fmt::Debug>(result: Result<T, Error>) -> AccountFault {
 async fn start(store: &Arc<MemoryStore>, config: Config) -> Result<Node, Error> {
     let ports = Ports {
         store: store.clone(),
-        blobs: Arc::new(MemoryBlobs::default()),
+        blobs: Arc::new(TempBlobs::default()),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         entropy: Arc::new(SeededEntropy::new(77)),
     };
@@ -274,6 +274,30 @@ async fn tokens_are_bounded() {
     assert_eq!(fault(node.save_token(token(3, None)).await), AccountFault::TooManyTokens);
     node.save_token(TokenRow { note: "changed".into(), ..token(2, None) }).await.unwrap();
     assert_eq!(node.token(&TokenId([2; 16])).unwrap().note, "changed");
+}
+
+#[tokio::test]
+async fn one_account_does_not_take_the_tokens_of_all() {
+    let store = Arc::new(MemoryStore::default());
+    let node = start(&store, Config::new(founding(), [0; 32], [9; 32].into())).await.unwrap();
+    let (ada, ben) = (Some(PublicKey([3; 32])), Some(PublicKey([4; 32])));
+    let of = |account, at: usize, expires_ms| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&at.to_be_bytes());
+        TokenRow { id: TokenId(id), account, ..token(0, expires_ms) }
+    };
+    node.save_token(of(ada, 0, Some(NOW_MS))).await.unwrap();
+    for at in 1..=MAX_ACCOUNT_TOKENS {
+        node.save_token(of(ada, at, None)).await.unwrap();
+    }
+    let next = MAX_ACCOUNT_TOKENS + 1;
+    assert_eq!(fault(node.save_token(of(ada, next, None)).await), AccountFault::TooManyOwnTokens);
+    node.save_token(of(ben, next, None)).await.unwrap();
+    node.save_token(of(None, next + 1, None)).await.unwrap();
+    // Revoking one makes room.
+    assert!(node.revoke_token(&of(ada, 1, None).id).await.unwrap());
+    node.save_token(of(ada, next + 2, None)).await.unwrap();
+    assert_eq!(fault(node.save_token(of(ada, next + 3, None)).await), AccountFault::TooManyOwnTokens);
 }
 
 #[tokio::test]

@@ -5,6 +5,13 @@ use rustdht_core::ports::SideRow;
 use super::{AccountFault, TokenId, TokenRow};
 use crate::{Error, Node, keys::TOKEN_NS};
 
+/// Tokens of one account that are good: far more than it has devices and programs, and few enough that one account leaves
+/// room for others below `max_tokens`.
+pub(super) const MAX_ACCOUNT_TOKENS: usize = 1_000;
+/// Tokens of one account that are remembered: revoked ones are until they would have ended anyway. More than the twelve
+/// hours of a session let anybody log in and out again.
+const MAX_ACCOUNT_TOKEN_ROWS: usize = 10_000;
+
 fn row(token: &TokenRow) -> SideRow {
     // A struct of strings and numbers always serialises.
     let value = serde_json::to_vec(token).unwrap_or_default();
@@ -21,14 +28,21 @@ impl Node {
     /// Remembers a token. Those whose time is over are forgotten on the way.
     ///
     /// # Errors
-    /// [`AccountFault::TooManyTokens`]; when the store fails.
+    /// [`AccountFault::TooManyTokens`], [`AccountFault::TooManyOwnTokens`]; when the store fails.
     pub async fn save_token(&self, token: TokenRow) -> Result<(), Error> {
         let _turn = self.inner.accounts.changes.lock().await;
         let keyring = &self.inner.shared.keyring;
-        let over = keyring.expired_tokens(self.inner.shared.ports.clock.now_ms());
+        let now_ms = self.inner.shared.ports.clock.now_ms();
+        let over = keyring.expired_tokens(now_ms);
         let is_new = keyring.token(&token.id).is_none();
         if is_new && keyring.token_count() - over.len() >= self.inner.accounts.max_tokens {
             return Err(AccountFault::TooManyTokens.into());
+        }
+        if is_new && let Some(account) = &token.account {
+            let (good, remembered) = keyring.tokens_of(account, now_ms);
+            if good >= MAX_ACCOUNT_TOKENS || remembered >= MAX_ACCOUNT_TOKEN_ROWS {
+                return Err(AccountFault::TooManyOwnTokens.into());
+            }
         }
         let gone = |id: &TokenId| SideRow { ns: TOKEN_NS, key: id.0.to_vec(), value: None, insert_only: false };
         let mut side: Vec<SideRow> = over.iter().filter(|id| **id != token.id).map(gone).collect();

@@ -1,7 +1,10 @@
 //! The certificates that are here: each with its whole chain, in rows of their own, found by id, by whom they were
 //! issued to and by whom they were issued.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{
+    cmp::Reverse,
+    sync::{Arc, atomic::Ordering},
+};
 
 use bytes::Bytes;
 use rustdht_core::{
@@ -11,6 +14,7 @@ use rustdht_core::{
 use rustdht_wire::{Certificate, Certificates, SignedCertificate, limits::MAX_CHAIN};
 
 use super::{Authority, Revoked};
+use crate::private;
 
 /// Namespace: key = id, value = DAG-CBOR [bytes, signature].
 pub(crate) const NS: &str = "certificate";
@@ -58,7 +62,8 @@ impl Holding {
             certificate.rights.write
                 && certificate.covers(soul, field)
                 && certificate.admits(stamp)
-                && !revoked.covers(&self.chain)
+                && (!private::holds_keys(soul, field) || private::entitles(certificate))
+                && !revoked.covers_at(&self.chain, stamp)
         })
     }
 }
@@ -160,9 +165,16 @@ impl Authority {
                 }
                 counts |= waits;
             }
+            // Behind the certificate itself: whoever sees the count sees that too.
+            self.learned.fetch_add(1, Ordering::AcqRel);
             self.pending.came(std::iter::once(super::Cause::Certificate(id)));
         }
         counts
+    }
+
+    /// Rises when certificates are learned.
+    pub(crate) fn learned_count(&self) -> u64 {
+        self.learned.load(Ordering::Acquire)
     }
 
     /// The certificates that a key holds, those that last longest first.

@@ -5,10 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use rustdht_core::{CertificateId, CommitId, EntryId, PublicKey, Soul, Space, ports::StoreError};
+use rustdht_core::{CertificateId, CommitId, EntryId, PublicKey, Soul, Space, Stamp, ports::StoreError};
 use rustdht_graph::NodeState;
 
 use super::{Authority, Revoked};
+use crate::private;
 
 /// Whether entries of this soul need no endorsement: `~C` and what lies below it governs who endorses, content is its
 /// own proof, local souls go nowhere.
@@ -38,7 +39,8 @@ impl Authority {
         Ok(())
     }
 
-    /// The entries of one node that are hidden: `own` is what is revoked in its space, `community` what is in `~C`.
+    /// The entries of one node that are hidden: `own` is what is revoked in its space, `community` what is in `~C`. Besides
+    /// them keys of a private node that came from somebody who is not entitled to write them.
     pub(crate) async fn hidden(
         &self,
         state: &NodeState,
@@ -46,6 +48,13 @@ impl Authority {
         community: &Revoked,
     ) -> Result<HashSet<EntryId>, StoreError> {
         let mut hidden = HashSet::new();
+        for entry in private::certified_keys(state) {
+            let Some(leaf) = entry.leaf else { continue };
+            let certificate = self.certificate(&leaf).await?;
+            if !certificate.is_some_and(|certificate| private::entitles(certificate.certificate())) {
+                hidden.insert(entry.id);
+            }
+        }
         if let Some(own) = own.filter(|own| !own.is_empty()) {
             self.under_revoked(state, own, &mut hidden).await?;
         }
@@ -61,20 +70,20 @@ impl Authority {
         own: &Revoked,
         hidden: &mut HashSet<EntryId>,
     ) -> Result<(), StoreError> {
-        let mut judged: HashMap<CertificateId, bool> = HashMap::new();
+        let mut judged: HashMap<CertificateId, Option<Stamp>> = HashMap::new();
         for entry in state.entries() {
             let Some(leaf) = entry.leaf else { continue };
-            let is_revoked = match judged.get(&leaf) {
+            let ends = match judged.get(&leaf) {
                 Some(known) => *known,
                 None => {
                     // A chain that is not here any more cannot speak for its leaf; the leaf itself may be named.
                     let chain = self.chain(&leaf).await?.unwrap_or_default();
-                    let is_revoked = own.names(&leaf) || own.covers(&chain);
-                    judged.insert(leaf, is_revoked);
-                    is_revoked
+                    let ends = own.ends(&leaf, &chain);
+                    judged.insert(leaf, ends);
+                    ends
                 }
             };
-            if is_revoked {
+            if ends.is_some_and(|end| entry.stamp >= end) {
                 hidden.insert(entry.id);
             }
         }

@@ -43,7 +43,7 @@ impl Node {
     /// of a certificate refuses.
     pub async fn issue(&self, by: Principal, wanted: Issue) -> Result<SignedCertificate, Error> {
         let shared = &self.inner.shared;
-        let keys = shared.keys_of(by);
+        let mut keys = shared.keys_of(by);
         let Some(first) = keys.first() else { return refuse("this principal has no key here") };
         let space = match wanted.space {
             Some(space) => space,
@@ -52,6 +52,8 @@ impl Node {
         let Space::Owned(owner) = space.space() else {
             return Err(Refusal::new(Code::BadSoul, "the space of a certificate is exactly ~K").within("space").into());
         };
+        // What K itself issues does not end when another successor follows.
+        keys.sort_by_key(|key| key.public() != owner);
         let now_ms = shared.ports.clock.now_ms();
         let mut certificate = Certificate {
             net: shared.identity.net,
@@ -136,7 +138,7 @@ impl Node {
         let Space::Owned(owner) = certificate.certificate().space.space() else { return Ok(false) };
         let chain = authority.chain(id).await?.unwrap_or_default();
         let revoked = authority.revoked(&owner).await?;
-        Ok(revoked.names(id) || revoked.covers(&chain))
+        Ok(revoked.ends(id, &chain).is_some())
     }
 
     /// Keeps a certificate that its holder brings, with those above it as far as they are not here. From then on what the

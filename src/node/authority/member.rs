@@ -203,10 +203,14 @@ pub(crate) async fn certify(inner: &Inner, gateway: PublicKey) -> Result<Vec<Arc
         if body.space != space || !body.rights.endorse {
             continue;
         }
-        let Some(chain) = authority.chain(&certificate.id()).await? else { continue };
-        if revoked.covers(&chain) {
+        if revoked.names(&certificate.id()) {
             // Who was put out does not come back by asking again.
             return Ok(Vec::new());
+        }
+        let Some(chain) = authority.chain(&certificate.id()).await? else { continue };
+        if revoked.covers(&chain) {
+            // Its issuer was put out, not this gateway: it did not choose who would certify it, or that somebody did.
+            continue;
         }
         if body.not_after > Stamp::from_ms(now_ms + RENEW_MS) {
             known = Some(chain);

@@ -6,15 +6,16 @@ use rustdht_core::{CertificateId, Code, FUTURE_LIMIT_MS, Field, PublicKey, Refus
 use rustdht_graph::{Action, Content, NodeState, Shown, Wanted};
 use rustdht_wire::{Certificate, Rights, SignedCertificate, SigningKey};
 
-use super::{certificates::rows_of, revoked::REVOKED};
+use super::{
+    certificates::rows_of,
+    revoked::{REVOKED, SUCCESSOR},
+};
 use crate::{
     Committed, Error, Node, NodeWrite, Op, Principal, RenderOptions, WriteMode,
     custody::Keys as _,
     merger::{Answer, Planned, Request},
 };
 
-/// The field of `~K` that names the key which follows K.
-const SUCCESSOR: &str = "successor";
 /// Souls looked at a time for what is worth keeping.
 const PAGE: u32 = 256;
 
@@ -152,8 +153,9 @@ impl Node {
         }
     }
 
-    /// Gives an account a new key: the old one certifies it for the whole space and names it in `successor` of `~K`. From
-    /// then on the account signs with it; revocations and further successors are still signed by K itself.
+    /// Gives an account a new key: the first one, K, certifies it for the whole space and names it in `successor` of `~K`.
+    /// From then on the account signs with it, and nothing more that an earlier successor signs counts there;
+    /// certificates, revocations and further successors are still signed by K itself.
     ///
     /// # Errors
     /// `not_authorised` when the account's key is not in custody here, or disabled.

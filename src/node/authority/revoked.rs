@@ -1,12 +1,12 @@
 //! Which certificates of a space are revoked.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
 };
 
 use rustdht_core::{
-    CertificateId, PublicKey, Soul, Value,
+    CertificateId, PublicKey, Soul, Space, Stamp, Value,
     ports::{Change, StoreError},
 };
 use rustdht_graph::NodeState;
@@ -17,12 +17,22 @@ use super::Authority;
 /// The field of `~K` that names revoked certificates.
 pub(crate) const REVOKED: &str = "revoked";
 
+/// The field of `~K` that names the key which follows K.
+pub(crate) const SUCCESSOR: &str = "successor";
+
+/// Whether what is revoked is read from entries of this field of `~K`.
+pub(crate) fn decides(field: &str) -> bool {
+    field == REVOKED || field == SUCCESSOR
+}
+
 /// The certificates that count as revoked in `~K`. Whoever holds a descendant of one is revoked with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Revoked {
     ids: HashSet<CertificateId>,
     /// Certificates that somebody else than K revoked, and that are not here: whether he may is not known yet.
     unresolved: HashSet<CertificateId>,
+    /// Successors of K that another one followed, and when: what K itself certified them for ends there.
+    superseded: HashMap<PublicKey, Stamp>,
 }
 
 fn named(state: &NodeState) -> impl Iterator<Item = (CertificateId, PublicKey, bool)> {
@@ -32,11 +42,34 @@ fn named(state: &NodeState) -> impl Iterator<Item = (CertificateId, PublicKey, b
     })
 }
 
+/// The successors that K itself named, less the last one, each with the stamp at which another one followed.
+fn superseded(state: &NodeState, owner: &PublicKey) -> HashMap<PublicKey, Stamp> {
+    let by_owner = state.added(SUCCESSOR).filter(|entry| entry.author == *owner && entry.leaf.is_none());
+    let mut named: Vec<_> = by_owner
+        .filter_map(|entry| match entry.body.value() {
+            Some(Value::Link(soul)) => Some((entry.stamp, entry.id, root_owner(soul)?)),
+            _ => None,
+        })
+        .collect();
+    named.sort_unstable();
+    let mut superseded = HashMap::new();
+    for pair in named.windows(2) {
+        let [(_, _, key), (stamp, _, next)] = pair else { continue };
+        if key != next {
+            superseded.insert(*key, *stamp);
+        }
+    }
+    if let Some((.., last)) = named.last() {
+        superseded.remove(last);
+    }
+    superseded
+}
+
 impl Revoked {
     /// Reads the admitted entries of `~K`: those of K itself without certificate count, and those of whoever issued
     /// a certificate of the named one's chain; in `~C` only those of C.
     fn of(state: &NodeState, owner: &PublicKey, authority: &Authority, known: &Certificates) -> Self {
-        let mut revoked = Self::default();
+        let mut revoked = Self { superseded: superseded(state, owner), ..Self::default() };
         for (id, author, bare) in named(state) {
             if author == *owner && bare {
                 revoked.ids.insert(id);
@@ -58,7 +91,7 @@ impl Revoked {
 
     /// As [`Revoked::of`], with the certificates that it takes.
     pub(crate) async fn read(state: &NodeState, owner: &PublicKey, authority: &Authority) -> Result<Self, StoreError> {
-        if state.added(REVOKED).next().is_none() {
+        if state.added(REVOKED).chain(state.added(SUCCESSOR)).next().is_none() {
             return Ok(Self::default());
         }
         let by_others = named(state).filter(|(_, author, bare)| author != owner || !bare).map(|(id, ..)| id);
@@ -67,16 +100,34 @@ impl Revoked {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.ids.is_empty() && self.superseded.is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.ids.len() + self.unresolved.len()
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len() + self.unresolved.len() + self.superseded.len()
     }
 
-    /// Whether a certificate of the chain is revoked.
+    /// The first stamp at which nothing counts any more under the chain of `leaf`, as far as it is here: 0 when one of it is
+    /// revoked. `None`: it stands.
+    pub(crate) fn ends(&self, leaf: &CertificateId, chain: &[Arc<SignedCertificate>]) -> Option<Stamp> {
+        if self.is_empty() {
+            return None;
+        }
+        if self.ids.contains(leaf) || chain.iter().any(|link| self.ids.contains(&link.id())) {
+            return Some(Stamp::default());
+        }
+        let root = chain.last()?.certificate();
+        self.superseded.get(&root.audience).copied()
+    }
+
+    /// Whether nothing that is written from now on counts under the chain.
     pub(crate) fn covers(&self, chain: &[Arc<SignedCertificate>]) -> bool {
-        !self.ids.is_empty() && chain.iter().any(|link| self.ids.contains(&link.id()))
+        chain.first().is_some_and(|leaf| self.ends(&leaf.id(), chain).is_some())
+    }
+
+    /// Whether what has this stamp does not count under the chain.
+    pub(crate) fn covers_at(&self, chain: &[Arc<SignedCertificate>], stamp: Stamp) -> bool {
+        chain.first().and_then(|leaf| self.ends(&leaf.id(), chain)).is_some_and(|end| stamp >= end)
     }
 
     /// What would count if `id` were not revoked.
@@ -89,6 +140,11 @@ impl Revoked {
     /// Whether this certificate itself is named.
     pub(crate) fn names(&self, id: &CertificateId) -> bool {
         self.ids.contains(id)
+    }
+
+    /// Whether a certificate that may come would make more of it.
+    pub(crate) fn waits(&self) -> bool {
+        !self.unresolved.is_empty()
     }
 
     pub(super) fn waits_for(&self, id: &CertificateId) -> bool {
@@ -129,7 +185,7 @@ impl Authority {
         let mut owners = Vec::new();
         for change in changes {
             if let Some(owner) = root_owner(&change.soul)
-                && change.fields.iter().any(|field| field.as_str() == REVOKED)
+                && change.fields.iter().any(|field| decides(field))
             {
                 self.forget_revoked(&owner);
                 owners.push(owner);
@@ -142,7 +198,7 @@ impl Authority {
 /// K, when the soul is exactly `~K`.
 pub(crate) fn root_owner(soul: &Soul) -> Option<PublicKey> {
     match soul.space() {
-        rustdht_core::Space::Owned(key) if !soul.contains('/') => Some(key),
+        Space::Owned(key) if !soul.contains('/') => Some(key),
         _ => None,
     }
 }

@@ -163,6 +163,19 @@ impl Keyring {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `secret` as it stands in the row `key` of namespace `ns`.
+    pub(crate) fn seal_row(&self, ns: &str, key: &[u8], secret: &[u8]) -> Vec<u8> {
+        self.seal.seal(ns, key, secret, &*self.entropy)
+    }
+
+    /// What such a row holds.
+    ///
+    /// # Errors
+    /// [`Error::SealKey`].
+    pub(crate) fn open_row(&self, ns: &str, key: &[u8], row: &[u8]) -> Result<Zeroizing<Vec<u8>>, Error> {
+        self.seal.open(ns, key, row)
+    }
+
     pub(crate) fn token_root(&self) -> [u8; 32] {
         *self.token_root
     }
@@ -310,6 +323,14 @@ impl Keyring {
 
     pub(crate) fn token_count(&self) -> usize {
         self.state().tokens.len()
+    }
+
+    /// The tokens of an account whose time is not over: how many are good, and how many there are with the revoked ones.
+    pub(crate) fn tokens_of(&self, account: &PublicKey, now_ms: u64) -> (usize, usize) {
+        let state = self.state();
+        let lasts = |row: &&TokenRow| row.expires_ms.is_none_or(|expires| now_ms < expires);
+        let own = state.tokens.values().filter(|row| row.account.as_ref() == Some(account)).filter(lasts);
+        own.fold((0, 0), |(good, all), row| (good + usize::from(row.revoked_ms.is_none()), all + 1))
     }
 
     /// Tokens whose time is over at `now_ms`: nobody has to remember them.

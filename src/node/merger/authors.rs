@@ -9,7 +9,7 @@ use rustdht_core::{CertificateId, Code, Field, Hlc, PublicKey, Refusal, Soul, Sp
 use rustdht_graph::Pen;
 use rustdht_wire::{Certificates, SigningKey};
 
-use super::session::Session;
+use super::{revocations::Revocations, session::Session};
 use crate::{Error, Ports, Principal, authority::Holding, authority::Revoked};
 
 /// Authors kept in memory; a session that was let go is read again.
@@ -32,9 +32,6 @@ pub(super) struct Author {
 pub(super) struct Authors {
     held: HashMap<PublicKey, Author>,
 }
-
-/// What was revoked in the spaces that the open group touches.
-pub(super) type Revocations = HashMap<PublicKey, Arc<Revoked>>;
 
 /// Who writes, resolved: his keys in the order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]

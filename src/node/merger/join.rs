@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rustdht_core::{Entry, Timing};
 use rustdht_graph::Merge;
+use rustdht_wire::Verified;
 
 use super::{Foreign, ForeignDone, deferred, group::Group, run::Merger};
-use crate::{Outcome, metrics as names};
+use crate::{Outcome, metrics as names, private};
 
 impl Merger {
     /// Joins one entry whose state is loaded.
@@ -15,6 +16,7 @@ impl Merger {
         if let Some(state) = self.states.get(&soul) {
             group.hidden.note_erased(&entry, state);
         }
+        self.revocations.joined(&entry);
         let document = entry.kind.is_yjs().then(|| Arc::clone(&entry));
         let joined = self.states.with(&soul, |state| state.join(entry));
         debug_assert!(joined.is_some(), "states of a group are loaded before it is planned");
@@ -60,6 +62,7 @@ impl Merger {
             match entry {
                 Ok(entry) => {
                     let merge = self.join(group, Arc::new(entry.clone()));
+                    self.hide_keys(entry, verified);
                     results.push((*index, entry.id, Ok(outcome(merge))));
                 }
                 Err(refusal) => {
@@ -76,6 +79,20 @@ impl Merger {
         ForeignDone { results }
     }
 
+    /// Keys of a private node whose writer is not entitled to write them are hidden at once: what is planned behind them
+    /// must not be encrypted under them.
+    fn hide_keys(&mut self, entry: &Entry, verified: &Verified) {
+        let Some(leaf) = entry.leaf.filter(|_| private::holds_keys(&entry.soul, &entry.field)) else { return };
+        let mut certificates = verified.certificates.iter().filter(|certificate| certificate.id() == leaf);
+        if !certificates.any(|certificate| private::entitles(certificate.certificate())) {
+            self.states.with(&entry.soul, |state| {
+                let mut hidden = state.hidden().clone();
+                hidden.insert(entry.id);
+                state.set_hidden(hidden);
+            });
+        }
+    }
+
     /// Commits that came together, in their order. What came without its value may be covered by one behind it, so it
     /// is tried again at the end.
     pub(super) fn foreign_all(&mut self, group: &mut Group, commits: &[Foreign]) -> Vec<ForeignDone> {
@@ -86,6 +103,7 @@ impl Merger {
                 let entry = foreign.verified.entries.iter().find(|(at, _)| at == index);
                 if let Some((_, Ok(entry))) = entry {
                     *result = Ok(outcome(self.join(group, Arc::new(entry.clone()))));
+                    self.hide_keys(entry, &foreign.verified);
                 }
             }
             if !vouched && done.results.iter().any(|(.., result)| matches!(result, Ok(Some(_)))) {

@@ -9,6 +9,7 @@ use super::{Job, Request, authors::Writers, run::Merger};
 use crate::{
     Error, Principal,
     authority::{Revoked, is_exempt},
+    private,
 };
 
 /// The souls that a job touches, each as often as it is named.
@@ -85,13 +86,11 @@ impl Merger {
             }
         }
         self.read_revocations(&roots).await?;
-        if self.revocations.is_empty() {
-            return Ok(());
-        }
         for job in jobs {
             let mut souls: Vec<Soul> = Vec::new();
             souls_of(&job.request, |soul| {
-                if souls.last() != Some(soul) {
+                let may_be = soul.starts_with('~') || !self.revocations.is_empty();
+                if may_be && souls.last() != Some(soul) && self.is_judged(soul) {
                     souls.push(soul.clone());
                 }
             });
@@ -120,13 +119,10 @@ impl Merger {
     }
 
     async fn read_revocations(&mut self, roots: &HashSet<Soul>) -> Result<(), Error> {
-        self.revocations.clear();
+        self.revocations.close();
         for root in roots {
             let (Space::Owned(owner), Some(state)) = (root.space(), self.states.get(root)) else { continue };
-            let revoked = Revoked::read(state, &owner, &self.shared.authority).await?;
-            if !revoked.is_empty() {
-                self.revocations.insert(owner, Arc::new(revoked));
-            }
+            self.revocations.open(owner, state, &self.shared.authority).await?;
         }
         Ok(())
     }
@@ -145,7 +141,8 @@ impl Merger {
     /// Whether what a node shows depends on more than its entries.
     pub(super) fn is_judged(&self, soul: &Soul) -> bool {
         let (own, endorsers) = self.judges(soul);
-        own.is_some() || !endorsers.is_empty()
+        let keys = || self.states.get(soul).is_some_and(|state| private::certified_keys(state).next().is_some());
+        own.is_some() || !endorsers.is_empty() || keys()
     }
 
     async fn hide(&mut self, soul: &Soul) -> Result<(), Error> {

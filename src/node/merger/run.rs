@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Answer, GROUP_JOBS, GROUP_OPERATIONS, Job, Request, Shared,
-    authors::{Authors, Revocations},
+    authors::Authors,
     deferred::{self, Deferred},
     group::Group,
+    revocations::Revocations,
     staged::Staged,
     states::States,
 };
@@ -244,6 +245,7 @@ impl Merger {
         if epoch != self.epoch {
             self.epoch = epoch;
             self.states.clear();
+            self.revocations.forget();
             if let Err(error) = self.deferred.reload(&self.shared.ports).await {
                 tracing::error!(%error, "deferred commits cannot be read");
             }

@@ -7,7 +7,7 @@ use rustdht_graph::{Action, Content, Draft, NodeState, Pen, Shown, Wanted};
 use rustdht_wire::limits::MAX_OPERATIONS;
 
 use super::{FIELD, KeyId, NodeKey, Opener, Wrap, wrap, wraps};
-use crate::{At, Error, Node, Principal, RenderOptions, accounts, merger::Unless};
+use crate::{At, Error, Node, Principal, RenderOptions, accounts, merger::Unless, read};
 
 /// Recipients of one node. A change of recipients has to fit into one commit, with a wrap for each.
 pub const MAX_RECIPIENTS: usize = 256;
@@ -202,6 +202,16 @@ fn recipients(state: &NodeState) -> Vec<Recipient> {
     targets.into_iter().map(recipient).collect()
 }
 
+/// The entity tag of a list of recipients.
+#[must_use]
+pub fn recipients_tag(recipients: &[Recipient]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for Recipient { key, to, current } in recipients {
+        hasher.update(&key.0).update(to).update(&[u8::from(*current)]);
+    }
+    format!("\"{}\"", hex::encode(&hasher.finalize().as_bytes()[..16]))
+}
+
 impl Node {
     /// Who can read a private node; empty: everybody, it is not private.
     ///
@@ -219,6 +229,20 @@ impl Node {
     /// `not_authorised` when `by` does not own the space or cannot read the node; `bad_soul` for a soul that is not below a
     /// key's own; `bad_key` for a recipient without recipient key; `too_many_operations`; as [`Node::write`].
     pub async fn set_recipients(&self, by: Principal, soul: &Soul, keys: Vec<PublicKey>) -> Result<SharedWith, Error> {
+        self.set_recipients_if(by, soul, keys, None).await
+    }
+
+    /// As [`Node::set_recipients`], if the tag of the recipients ([`recipients_tag`]) is one of `if_match`, or that is `None`.
+    ///
+    /// # Errors
+    /// As [`Node::set_recipients`]; [`Error::PreconditionFailed`], and nothing changed.
+    pub async fn set_recipients_if(
+        &self,
+        by: Principal,
+        soul: &Soul,
+        keys: Vec<PublicKey>,
+        if_match: Option<Vec<String>>,
+    ) -> Result<SharedWith, Error> {
         let owner = self.check_sharer(&by, soul)?;
         let mut targets = Vec::new();
         for key in keys.into_iter().chain([owner]).collect::<BTreeSet<_>>() {
@@ -236,11 +260,22 @@ impl Node {
         let (mut commits, mut retries) = (Vec::new(), MAX_RETRIES);
         let mut state = self.state(soul).await?;
         while commits.len() < MAX_COMMITS {
+            if commits.is_empty()
+                && let Some(tags) = &if_match
+            {
+                let tag = recipients_tag(&recipients(&state));
+                if !read::matches_any(tags, &tag) {
+                    return Err(Error::PreconditionFailed(tag));
+                }
+            }
             let opener = super::opener(&shared.keyring, &state, &by);
-            let pen = self.pen(by, soul, &field()?).await?;
+            let name = field()?;
+            let pen = self.pen(by, soul, &name).await?;
             let (entropy, now) = (&*shared.ports.entropy, Stamp::from_ms(shared.ports.clock.now_ms()));
             let mut drafts = plan_keys(&state, &pen, opener.clone(), &targets, now, entropy)?;
-            let mut unless = None;
+            // Between the look at the tag and the first commit nobody else may change them.
+            let first = if_match.is_some() && commits.is_empty();
+            let mut unless = first.then(|| Unless::WrittenAfter(Unless::written(&state, &name)));
             while drafts.is_empty() {
                 let Some(name) = plain_fields(&state).into_iter().find(|name| !tried.contains(name)) else { break };
                 let Some(mut opener) = opener.clone() else { break };

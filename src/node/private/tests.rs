@@ -1,14 +1,15 @@
 //! Private nodes: what is stored, who reads it, and what a change of recipients does.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rustdht_core::{Body, Code, Entropy, PublicKey, Soul, Stamp, Value, ports::ReplicaId};
 use rustdht_graph::Content;
-use rustdht_testkit::SeededEntropy;
+use rustdht_testkit::{Author, SeededEntropy, set_add, set_remove};
 
 use super::{KeyId, NodeKey, RecipientSecret, Wrap, wrap};
 use crate::{
     Account, Action, At, Error, NewAccount, NodeWritten, Op, Principal, RenderOptions, SharedWith, Wanted, WriteMode,
+    merger::{Answer, Foreign, Origin, Request},
     tests::{Bench, request, set, text},
 };
 
@@ -161,6 +162,21 @@ impl House {
     async fn share(&self, with: &[&Account]) -> SharedWith {
         let keys = with.iter().map(|account| account.key).collect();
         self.bench.node.set_recipients(self.by_ada(), &self.diary().parse().unwrap(), keys).await.unwrap()
+    }
+
+    /// Lets a key write the fields of all of ada's nodes; none: all of them.
+    async fn certify(&self, audience: PublicKey, fields: &[&str]) -> Arc<crate::SignedCertificate> {
+        let issued = crate::Issue {
+            audience,
+            space: None,
+            prefixes: Vec::new(),
+            fields: fields.iter().map(|field| field.parse().unwrap()).collect(),
+            rights: crate::Rights { write: true, delegate: false, endorse: false },
+            not_before: None,
+            not_after: Stamp(u64::MAX),
+            parent: None,
+        };
+        Arc::new(self.bench.node.issue(self.by_ada(), issued).await.unwrap())
     }
 
     /// The data that a reader sees, without field `private`.
@@ -336,17 +352,7 @@ async fn nothing_plain_gets_into_a_private_node() {
     assert_eq!(house.seen(house.by_ada()).await, serde_json::json!({"title":"put"}));
     assert!(house.seen(Principal::Anonymous).await["title"]["enc"].is_object());
     // Somebody who may write there but not read.
-    let issued = crate::Issue {
-        audience: house.bob.key,
-        space: None,
-        prefixes: Vec::new(),
-        fields: Vec::new(),
-        rights: crate::Rights { write: true, delegate: false, endorse: false },
-        not_before: None,
-        not_after: Stamp(u64::MAX),
-        parent: None,
-    };
-    house.bench.node.issue(house.by_ada(), issued).await.unwrap();
+    house.certify(house.bob.key, &[]).await;
     let result = house.act(house.by_bob(), vec![("title", Action::Set(text("plain")))]).await;
     assert_eq!(code(result), Code::NotAuthorised);
     house.act(house.by_bob(), vec![("title", Action::Delete { erase: false })]).await.unwrap();
@@ -468,6 +474,96 @@ async fn a_wrap_dated_ahead_of_its_entry_does_not_count() {
     assert_eq!(import(Stamp::from_ms(crate::tests::NOW_MS + 1000)).await.len(), 2);
     let refused = house.write(WriteMode::Patch, &[("title", text("x"))]).await;
     assert!(matches!(refused, Err(Error::Refused(refusal)) if refusal.code == Code::NotAuthorised));
+}
+
+#[tokio::test]
+async fn who_may_write_everything_does_not_write_the_keys() {
+    let house = House::new().await;
+    let soul: Soul = house.diary().parse().unwrap();
+    house.share(&[]).await;
+    house.patch(&[("title", text("kept"))]).await;
+    let before = house.bench.node.recipients(&soul).await.unwrap();
+    let (net, guest) = (house.bench.node.identity().net, Author::new(5));
+    let certificate = house.certify(guest.public(), &[]).await;
+    let mut guest = guest.under(&[&[Arc::clone(&certificate)]]);
+    let stamp = Stamp::from_ms(crate::tests::NOW_MS + 1000);
+    house.bench.clock.advance(1000);
+    // A key that the guest knows, for ada to write under; and ada's own taken away.
+    let key = NodeKey::generate(stamp, &SeededEntropy::new(9));
+    let wrapped = Wrap::new(&soul, &key, house.ada.key, house.ada.recipient, &SeededEntropy::new(10)).unwrap();
+    let entries = house.bench.store.entries();
+    let held: Vec<_> = entries.iter().filter(|entry| entry.soul == soul && &*entry.field == "private").collect();
+    let removal = set_remove(&soul, "private", held.iter().map(|entry| entry.id).collect()).unwrap();
+    let ops = [set_add(&soul, "private", wrapped.to_value()).unwrap(), removal];
+    for op in ops {
+        let envelope = guest.sign(net, stamp, vec![op]).unwrap().envelope;
+        let door = house.bench.node.commit_signed(envelope.clone(), Duration::ZERO, Principal::Owner).await;
+        assert!(matches!(door, Err(Error::Refused(refusal)) if refusal.code == Code::NotAuthorised));
+        let fields = [("title", text("still ada's"))];
+        // A write that is planned right behind it, in the same group, knows of it too.
+        let inner = &house.bench.node.inner;
+        let certificates = inner.shared.authority.certificates([certificate.id()]).await.unwrap();
+        let rules = inner.shared.authority.rules(stamp.ms(), &certificates);
+        let verified = rustdht_wire::check(&envelope, rustdht_wire::Place::Replica, &rules).unwrap().verify().unwrap();
+        let foreign = Foreign { verified, envelope: envelope.clone(), origin: Origin::Member, endorsed: Vec::new() };
+        let busy = (0..1000).map(|line| crate::ImportNode {
+            line,
+            soul: format!("n/{line}").parse().unwrap(),
+            fields: vec![("x".parse().unwrap(), text("both wait while this is planned"))],
+        });
+        let (_, joined, written) = tokio::join!(
+            inner.submit(Request::Import(Principal::Owner, busy.collect())),
+            inner.submit(Request::Foreign(vec![foreign])),
+            house.write(WriteMode::Patch, &fields)
+        );
+        assert!(matches!(joined, Ok(Answer::Foreign(_))));
+        written.unwrap();
+        let ingest = house.bench.node.ingest();
+        let taken = ingest.ingest(&ReplicaId("peer".into()), vec![envelope]).await;
+        assert_eq!(taken, [rustdht_core::ports::IngestOutcome::Durable], "members keep it, without effect");
+        assert!(!house.stored().contains("still ada's"));
+        assert_eq!(house.bench.node.recipients(&soul).await.unwrap(), before);
+        house.patch(&[("body", text("hers"))]).await;
+        let wanted = serde_json::json!({"title":"still ada's","body":"hers"});
+        assert_eq!(house.seen(house.by_ada()).await, wanted);
+    }
+    let under = |entry: &rustdht_core::Entry| match entry.body.value() {
+        Some(Value::Enc(boxed)) => wrap::key_of(boxed),
+        _ => None,
+    };
+    assert!(!house.bench.store.entries().iter().any(|entry| under(entry) == Some(key.id)), "nothing is under his key");
+    // Neither does an account; one whose certificate names the field does.
+    house.certify(house.bob.key, &[]).await;
+    let add = || vec![("private", Action::Add(wrapped.to_value()))];
+    let refused = house.act(house.by_bob(), add()).await;
+    assert!(matches!(refused, Err(Error::Refused(refusal)) if refusal.code == Code::NotAuthorised));
+    house.certify(house.bob.key, &["private"]).await;
+    house.act(house.by_bob(), add()).await.unwrap();
+    house.patch(&[("title", text("under the key that was entrusted"))]).await;
+    assert!(house.bench.store.entries().iter().any(|entry| under(entry) == Some(key.id)));
+}
+
+#[tokio::test]
+async fn recipients_are_changed_as_they_were_read() {
+    let house = House::new().await;
+    let soul: Soul = house.diary().parse().unwrap();
+    let set = |keys: Vec<PublicKey>, tag: &str| {
+        house.bench.node.set_recipients_if(house.by_ada(), &soul, keys, Some(vec![tag.to_owned()]))
+    };
+    let none = super::recipients_tag(&house.bench.node.recipients(&soul).await.unwrap());
+    let shared = set(vec![house.bob.key], &none).await.unwrap();
+    let now = super::recipients_tag(&shared.recipients);
+    assert_ne!(now, none);
+    match set(Vec::new(), &none).await {
+        Err(Error::PreconditionFailed(tag)) => assert_eq!(tag, now),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(house.bench.node.recipients(&soul).await.unwrap(), shared.recipients);
+    assert_eq!(set(Vec::new(), &now).await.unwrap().recipients.len(), 1);
+    // Of two who read the same only one changes it.
+    let now = super::recipients_tag(&house.bench.node.recipients(&soul).await.unwrap());
+    let (one, two) = tokio::join!(set(vec![house.bob.key], &now), set(vec![house.bob.key], &now));
+    assert_ne!(one.is_ok(), two.is_ok());
 }
 
 #[tokio::test]

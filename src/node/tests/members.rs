@@ -128,6 +128,21 @@ async fn a_member_that_may_delegate_certifies_others() {
 }
 
 #[tokio::test]
+async fn a_gateway_does_not_go_with_whoever_certified_it() {
+    let a = Bench::founder(1).await;
+    let b = Bench::member(&a, 2).await;
+    let c = Bench::member(&b, 3).await;
+    c.patch("n", &[("x", text("from c"))]).await;
+    pass(&c, &a).await;
+    let of_b = CertificateFilter { audience: Some(b.node.identity().gateway), ..CertificateFilter::default() };
+    let certificate = a.node.certificates(of_b).await.unwrap()[0].id();
+    a.node.revoke(Principal::Owner, &certificate, false, Duration::ZERO).await.unwrap();
+    assert!(a.node.ingest().certify(b.node.identity().gateway).await.is_empty(), "b was put out");
+    let again = a.node.ingest().certify(c.node.identity().gateway).await;
+    assert_eq!(again.len(), 1, "c was not");
+}
+
+#[tokio::test]
 async fn nobody_gets_in_without_the_word_of_a_member() {
     let a = Bench::founder(1).await;
     let soul: Soul = "n".parse().unwrap();

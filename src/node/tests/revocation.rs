@@ -236,3 +236,68 @@ async fn who_waits_for_a_certificate_is_told_even_if_a_read_saw_it_first() {
     }
     panic!("what waited for the certificate was not tried again");
 }
+
+#[tokio::test]
+async fn a_successor_that_another_one_followed_writes_no_more() {
+    let a = Bench::new(1).await;
+    let b = Bench::joined(&a, 2).await;
+    let net = a.node.identity().net;
+    // 3 was followed by 4, who let 5 write, and then by 6.
+    let House { mut owner, steward: mut first, mut guest, to_steward, soul, .. } = house(net);
+    let last = Author::new(6);
+    let to_last = Arc::new(owner.certificate(net, last.public(), ALL).sign(owner.key()).unwrap());
+    let mut last = last.under(&[&[to_last]]);
+    let root = Soul::of_key(owner.public());
+    let mut named = |key: rustdht_core::PublicKey, stamp_ms| {
+        let op = vec![set_add(&root, "successor", Value::Link(Soul::of_key(key))).unwrap()];
+        owner.sign(net, Stamp::from_ms(stamp_ms), op).unwrap().envelope
+    };
+    let (first_named, last_named) = (named(first.public(), NOW_MS - 5000), named(last.public(), NOW_MS - 1000));
+    let by = |author: &mut Author, field: &str, stamp_ms| {
+        let op = vec![write(&soul, field, Value::from("x")).unwrap()];
+        author.sign(net, Stamp::from_ms(stamp_ms), op).unwrap().envelope
+    };
+    let all = [
+        first_named,
+        by(&mut first, "before", NOW_MS - 3000),
+        by(&mut guest, "guest", NOW_MS - 2000),
+        by(&mut first, "after", NOW_MS),
+        last_named,
+        by(&mut guest, "late", NOW_MS),
+        by(&mut last, "last", NOW_MS),
+    ];
+    for (bench, order) in [&a, &b].into_iter().zip([[0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]]) {
+        for at in order {
+            assert_eq!(take(bench, &all[at..=at]).await, [IngestOutcome::Durable]);
+            bench.data(&soul).await;
+        }
+        assert_eq!(bench.data(&soul).await, r#"{"before":"x","guest":"x","last":"x"}"#);
+    }
+    assert_eq!(export(&a).await, export(&b).await);
+    assert!(a.node.is_revoked(&to_steward.id()).await.unwrap());
+    let once_more = by(&mut first, "door", NOW_MS + 1000);
+    let made = a.node.commit_signed(once_more, Duration::ZERO, Principal::Owner).await;
+    assert_eq!(code(made), Code::CertificateRevoked);
+}
+
+#[tokio::test]
+async fn what_an_account_delegated_outlives_its_second_rotation() {
+    let a = Bench::new(1).await;
+    let (ada, ben) = (account(&a, "ada").await, account(&a, "ben").await);
+    let (Principal::Account(ada_key), Principal::Account(ben_key)) = (ada, ben) else { panic!("two accounts") };
+    let first = a.node.rotate(ada_key).await.unwrap();
+    a.node.issue(ada, issue(ben_key)).await.unwrap();
+    let held = async |key| {
+        let filter = crate::CertificateFilter { audience: Some(key), ..Default::default() };
+        a.node.certificates(filter).await.unwrap()[0].id()
+    };
+    assert!(!a.node.is_revoked(&held(first).await).await.unwrap());
+    let second = a.node.rotate(ada_key).await.unwrap();
+    assert!(a.node.is_revoked(&held(first).await).await.unwrap());
+    assert!(!a.node.is_revoked(&held(second).await).await.unwrap());
+    let soul = format!("~{ada_key}/page");
+    for (by, field) in [(ben, "ben"), (ada, "ada")] {
+        a.node.write(NodeWrite { by, ..request(&soul, WriteMode::Patch, &[(field, text("x"))]) }).await.unwrap();
+    }
+    assert_eq!(a.data(&soul).await, r#"{"ada":"x","ben":"x"}"#);
+}

@@ -190,6 +190,20 @@ async fn loads(store: &Store, souls: u64) {
     rate("rows of the index", rows, started);
 }
 
+/// What a collection of blocks reads of the graph; none of the entries names a blob.
+async fn references(store: &Store, rows: u64) {
+    let (mut after, mut found) = (0, 0);
+    let started = start();
+    loop {
+        let page = store.blob_references(after, 16_384).await.unwrap();
+        found += page.references.len();
+        let Some(next) = page.next else { break };
+        after = next;
+    }
+    rate("entries looked through for blobs", rows, started);
+    assert_eq!(found, 0);
+}
+
 async fn one_large_soul(store: &Store) {
     for commit_number in 0..98_u64 {
         let (commit, mut puts) = commit(commit_number * OPERATIONS as u64, OPERATIONS, 252);
@@ -221,6 +235,7 @@ async fn main() {
     singles(&store, 64, 1000, true, 5 * rows).await;
     singles(&store, 1, 2000, false, 6 * rows).await;
     loads(&store, 3 * rows / FIELDS).await;
+    references(&store, store.stats().await.unwrap().entries).await;
     one_large_soul(&store).await;
     let stats = store.stats().await.unwrap();
     println!("{stats:?}, {} bytes per entry", stats.bytes / stats.entries.max(1));

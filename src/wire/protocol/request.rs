@@ -1,8 +1,7 @@
 //! Requests.
 
 use bytes::Bytes;
-use cid::Cid;
-use rustdht_core::{PublicKey, RecordId, Refusal, Soul, cbor, cbor::Item};
+use rustdht_core::{PublicKey, RecordId, Refusal, Soul, cbor};
 
 use super::{
     Protocol,
@@ -35,11 +34,6 @@ pub enum Request {
         /// At most [`MAX_FETCH_RECORDS`].
         records: Vec<RecordId>,
     },
-    /// A block.
-    Block {
-        /// Its CID.
-        cid: Cid,
-    },
     /// Make this gateway a member: issue it a certificate.
     Certify {
         /// The gateway key.
@@ -57,7 +51,6 @@ impl Request {
             Self::Get { .. } => Protocol::Get,
             Self::Sync(_) => Protocol::Sync,
             Self::Fetch { .. } => Protocol::Fetch,
-            Self::Block { .. } => Protocol::Block,
             Self::Certify { .. } => Protocol::Certify,
         }
     }
@@ -90,13 +83,6 @@ impl Request {
                 write_records(&mut out, records);
                 cbor::text(&mut out, "t");
                 cbor::text(&mut out, "fetch");
-            }
-            Self::Block { cid } => {
-                cbor::map(&mut out, 2);
-                cbor::text(&mut out, "c");
-                cbor::cid(&mut out, cid);
-                cbor::text(&mut out, "t");
-                cbor::text(&mut out, "block");
             }
             Self::Certify { gateway } => {
                 cbor::map(&mut out, 2);
@@ -134,10 +120,6 @@ impl Request {
                 let [records, _] = fields(&entries, ["r", "t"])?;
                 Ok(Self::Fetch { records: read_records(records, MAX_FETCH_RECORDS)? })
             }
-            (Protocol::Block, "block") => match fields(&entries, ["c", "t"])?[0].item()? {
-                Item::Cid(cid) => Ok(Self::Block { cid }),
-                _ => Err(malformed("a block is named by its CID")),
-            },
             (Protocol::Certify, "certify") => {
                 let [gateway, _] = fields(&entries, ["g", "t"])?;
                 Ok(Self::Certify { gateway: PublicKey(gateway.item()?.array()?) })

@@ -1,7 +1,7 @@
 //! Responses.
 
 use bytes::Bytes;
-use rustdht_core::{RecordId, Refusal, cbor, cbor::Item, ports::MAX_BLOCK_BYTES};
+use rustdht_core::{RecordId, Refusal, cbor};
 
 use super::{
     Protocol,
@@ -37,8 +37,6 @@ pub enum Response {
         /// Records that are not here; those that did not fit are in neither part.
         missing: Vec<RecordId>,
     },
-    /// The block, or `None`: not here.
-    Block(Option<Bytes>),
     /// A chain of certificates from the leaf up, each as its bytes and signature, unverified; none: not issued here. At
     /// most [`crate::limits::MAX_CHAIN`].
     Certify(Vec<(Bytes, Bytes)>),
@@ -75,16 +73,6 @@ impl Response {
                 write_records(&mut out, missing);
                 cbor::text(&mut out, "t");
                 cbor::text(&mut out, "fetch");
-            }
-            Self::Block(block) => {
-                cbor::map(&mut out, 2);
-                cbor::text(&mut out, "b");
-                match block {
-                    Some(bytes) => cbor::bytes(&mut out, bytes),
-                    None => cbor::null(&mut out),
-                }
-                cbor::text(&mut out, "t");
-                cbor::text(&mut out, "block");
             }
             Self::Certify(chain) => {
                 cbor::map(&mut out, 2);
@@ -125,14 +113,6 @@ impl Response {
                     missing: read_records(missing, MAX_FETCH_RECORDS)?,
                 })
             }
-            (Protocol::Block, "block") => match fields(&entries, ["b", "t"])?[0].item()? {
-                Item::Null => Ok(Self::Block(None)),
-                Item::Bytes(block) if block.len() <= MAX_BLOCK_BYTES => {
-                    Ok(Self::Block(Some(Bytes::copy_from_slice(block))))
-                }
-                Item::Bytes(_) => Err(too_large("a block above 2 MiB")),
-                _ => Err(malformed("a block is a byte string")),
-            },
             (Protocol::Certify, "certify") => Ok(Self::Certify(read_chain(fields(&entries, ["c", "t"])?[0])?)),
             _ => Err(malformed("an unknown kind of message")),
         }

@@ -1,5 +1,4 @@
 use bytes::Bytes;
-use cid::Cid;
 use proptest::prelude::*;
 use rustdht_core::{Code, PublicKey, RecordId, Refusal, ports::IngestOutcome};
 
@@ -31,10 +30,6 @@ fn sync() -> impl Strategy<Value = SyncMessage> {
     ]
 }
 
-fn cid() -> Cid {
-    "bafyreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap()
-}
-
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (any::<[u8; 32]>(), any::<[u8; 8]>())
@@ -45,7 +40,6 @@ fn request() -> impl Strategy<Value = Request> {
         "[a-z]{1,20}".prop_map(|soul| Request::Get { soul: soul.parse().unwrap() }),
         sync().prop_map(Request::Sync),
         records().prop_map(|records| Request::Fetch { records }),
-        Just(Request::Block { cid: cid() }),
         any::<[u8; 32]>().prop_map(|key| Request::Certify { gateway: PublicKey(key) }),
     ]
 }
@@ -74,7 +68,6 @@ fn response() -> impl Strategy<Value = (Protocol, Response)> {
         sync().prop_map(|message| (Protocol::Sync, Response::Sync(message))),
         (envelopes(), records())
             .prop_map(|(envelopes, missing)| (Protocol::Fetch, Response::Fetch { envelopes, missing })),
-        proptest::option::of(envelope()).prop_map(|block| (Protocol::Block, Response::Block(block))),
         proptest::collection::vec((envelope(), any::<[u8; 32]>()), 0..=8).prop_map(|pairs| {
             let pair = |(bytes, half): (Bytes, [u8; 32])| (bytes, Bytes::from([half, half].concat()));
             (Protocol::Certify, Response::Certify(pairs.into_iter().map(pair).collect()))

@@ -1,6 +1,6 @@
 //! Files in and out of a store on disk.
 
-use crate::common::{body, bytes, cid_of, read};
+use crate::common::{LEGACY, body, bytes, cid_of, read};
 use bytes::Bytes;
 use cid::Cid;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -27,7 +27,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(Config { pack_bytes: 3 << 20, ..Config::new(dir.path()) }).unwrap();
             let file = bytes(seed, size);
-            let options = if legacy { AddOptions::Legacy } else { AddOptions::UnixfsV1 };
+            let options = if legacy { LEGACY } else { AddOptions::default() };
             let added = store.add(body(&file, piece), options).await.unwrap();
             assert_eq!(added.size, size as u64);
             assert_eq!(added.head, file[..size.min(512)]);
@@ -75,7 +75,7 @@ async fn adds_side_by_side_share_packs_and_are_all_whole() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(Config { pack_bytes: 1 << 20, ..Config::new(dir.path()) }).unwrap();
     let files: Vec<Bytes> = (0..40).map(|seed| bytes(seed % 30, 1000 + 40_000 * (seed as usize % 30))).collect();
-    let adds = files.iter().map(|file| store.add(body(file, 7000), AddOptions::Legacy));
+    let adds = files.iter().map(|file| store.add(body(file, 7000), LEGACY));
     let added: Vec<_> = futures::future::join_all(adds).await.into_iter().collect::<Result<_, _>>().unwrap();
     drop(store);
     let store = Store::open(Config::new(dir.path())).unwrap();
@@ -110,9 +110,11 @@ async fn blocks_are_checked_and_kept_by_their_hash_alone() {
     let inline = Cid::new_v1(0x55, multihash::Multihash::wrap(0, b"inline").unwrap());
     assert!(store.has(&inline).await.unwrap());
     assert_eq!(read(&store, &inline, 2..6).await.unwrap(), "line");
-    let unknown = Cid::new_v1(0x55, multihash::Multihash::wrap(0x13, &[0; 64]).unwrap());
-    assert!(matches!(store.put_block(&unknown, data.clone()).await, Err(BlobError::BadBlock(_))));
-    assert!(matches!(store.stat(&unknown).await, Err(BlobError::Missing(_))));
+    let unknown = Cid::new_v1(0x55, multihash::Multihash::wrap(0x11, &[0; 20]).unwrap());
+    let error = store.put_block(&unknown, data.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("the hash function 0x11 of "), "{error}");
+    assert!(matches!(store.stat(&unknown).await, Err(BlobError::UnknownHash(cid)) if cid == unknown));
+    assert!(!store.has(&unknown).await.unwrap() && store.block(&unknown).await.unwrap().is_none());
     assert!(matches!(store.stat(&cbor).await, Err(BlobError::NotAFile(_))));
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use cid::Cid;
 use rustdht_blobs::{Config, Store};
-use rustdht_core::ports::{AddOptions, BlobStore};
+use rustdht_core::ports::BlobStore;
 
-use crate::common::{body, bytes, read};
+use crate::common::{LEGACY, body, bytes, read};
 
 /// Names the folder to the process that will be killed.
 const CHILD: &str = "RUSTDHT_BLOBS_KILLED_DIR";
@@ -31,7 +31,7 @@ fn adds_until_it_is_killed() {
         let one = |seed| {
             let store = store.clone();
             async move {
-                let added = store.add(body(&bytes(seed, len(seed)), 50_000), AddOptions::Legacy).await.unwrap();
+                let added = store.add(body(&bytes(seed, len(seed)), 50_000), LEGACY).await.unwrap();
                 writeln!(std::io::stdout(), "acknowledged {seed} {}", added.cid).unwrap();
             }
         };

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cars;
 mod common;
 mod files;
 mod kill;
+mod paths;
 mod reading;
+mod trees;

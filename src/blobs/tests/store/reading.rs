@@ -10,9 +10,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::TryStreamExt;
 use rustdht_blobs::{Config, Store};
-use rustdht_core::ports::{AddOptions, BlobError, BlobStore, BlockSource};
+use rustdht_core::ports::{BlobError, BlobStore, BlockSource};
 
-use crate::common::{body, bytes, cid_of, read};
+use crate::common::{LEGACY, body, bytes, cid_of, read, varint};
 
 const CHUNK: u64 = 256 << 10;
 
@@ -38,7 +38,7 @@ async fn elsewhere(leaves: u64) -> (Bytes, Cid, Vec<Cid>, Peer) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(Config::new(dir.path())).unwrap();
     let file = bytes(leaves, (leaves * CHUNK - 100) as usize);
-    let root = store.add(body(&file, 300_000), AddOptions::Legacy).await.unwrap().cid;
+    let root = store.add(body(&file, 300_000), LEGACY).await.unwrap().cid;
     let chunks = file.chunks(CHUNK as usize);
     let leaves: Vec<Cid> = chunks.map(|chunk| cid_of(0x55, chunk)).collect();
     let mut peer = Peer::default();
@@ -130,7 +130,7 @@ async fn a_block_damaged_on_the_disk_is_told_and_can_be_fetched_again() {
     let (file, root, leaves, peer) = elsewhere(3).await;
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(Config::new(dir.path())).unwrap();
-    store.add(body(&file, 1 << 20), AddOptions::Legacy).await.unwrap();
+    store.add(body(&file, 1 << 20), LEGACY).await.unwrap();
     store.close().await;
     let pack = dir.path().join("packs/00000000.pack");
     let mut damaged = std::fs::read(&pack).unwrap();
@@ -151,14 +151,6 @@ async fn a_block_damaged_on_the_disk_is_told_and_can_be_fetched_again() {
     drop(store);
     let store = Store::open(Config::new(dir.path())).unwrap();
     assert!(read(&store, &root, 0..file.len() as u64).await.unwrap() == file, "the later record counts");
-}
-
-fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 /// A dag-pb file: bytes inside, then links with the spans that are claimed for them.

@@ -12,13 +12,17 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
+use cid::{Cid, multihash::Multihash};
+use futures::{StreamExt, stream::BoxStream};
 use rand::{TryRngCore, rngs::OsRng};
 use rustdht_core::{
     Clock, Code, CommitId, Entropy, NetId, Placement, PublicKey, RecordId, Refusal, Soul, Stamp,
-    ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator, StoreError},
+    ports::{
+        ContentRouting, IndexItem, Ingest, IngestOutcome, IpnsName, NameRecord, Provider, Published, ReplicaId,
+        Replicator, StoreError,
+    },
 };
-use rustdht_net::{ConnectionLimits, Handle, NetConfig, Role, Service};
+use rustdht_net::{ConnectionLimits, Handle, IpfsConfig, NetConfig, Role, Service};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +58,7 @@ pub(crate) const REFUSED: &[u8] = b"bad";
 pub(crate) struct Memory {
     pub(crate) envelopes: Mutex<BTreeMap<RecordId, (IndexItem, Bytes)>>,
     pub(crate) blocks: Mutex<BTreeMap<Cid, Bytes>>,
+    pub(crate) names: Mutex<BTreeMap<IpnsName, NameRecord>>,
     pub(crate) rows: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
     pub(crate) ingested: Mutex<usize>,
     /// Live messages, with their sources.
@@ -155,6 +160,26 @@ impl Ingest for Memory {
         self.blocks.lock().unwrap().get(cid).cloned()
     }
 
+    async fn name_record(&self, name: &IpnsName, record: Bytes) -> Option<NameRecord> {
+        // Its form is checked elsewhere; here a record is its sequence, and `bad` is none.
+        let sequence = std::str::from_utf8(&record).ok()?.parse().ok()?;
+        let record = NameRecord { bytes: record, value: String::new(), ttl_s: 0, sequence, until_ms: u64::MAX };
+        self.names.lock().unwrap().insert(*name, record.clone());
+        Some(record)
+    }
+
+    async fn name_records(&self) -> Vec<(IpnsName, NameRecord)> {
+        self.names.lock().unwrap().iter().map(|(name, record)| (*name, record.clone())).collect()
+    }
+
+    async fn providers(&self, hash: &Multihash<64>, limit: usize) -> BoxStream<'static, Provider> {
+        let dht = self.handle.lock().unwrap().get().and_then(Handle::public_dht);
+        match dht {
+            Some(dht) => dht.providers(hash, limit).await.unwrap(),
+            None => futures::stream::empty().boxed(),
+        }
+    }
+
     async fn index(&self, after: i64, limit: u32) -> Result<(Vec<IndexItem>, i64), StoreError> {
         self.fail()?;
         let held = self.envelopes.lock().unwrap();
@@ -199,6 +224,7 @@ pub(crate) fn config(seed: u8, dial: &[String]) -> NetConfig {
         dial: dial.to_vec(),
         mdns: false,
         limits: ConnectionLimits::default(),
+        ipfs: IpfsConfig::default(),
     }
 }
 
@@ -246,7 +272,7 @@ impl Member {
     }
 
     pub(crate) async fn connected(&self) -> usize {
-        self.handle.peers().await.unwrap().iter().filter(|peer| peer.connected).count()
+        self.handle.peers().await.unwrap().iter().filter(|peer| peer.connected && !peer.guest).count()
     }
 
     pub(crate) async fn in_sync(&self) -> usize {

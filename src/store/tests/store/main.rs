@@ -1,6 +1,7 @@
 //! The store's contract, over real files.
 #![expect(clippy::unwrap_used, reason = "tests and their helpers")]
 
+mod blobs;
 mod contract;
 mod damage;
 mod durability;

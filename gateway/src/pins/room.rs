@@ -1,0 +1,96 @@
+//! Room for an upload: set aside before its bytes flow, taken while they do.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
+use rustdht_core::{Code, Refusal};
+use rustdht_node::{Keep, PinFault, Principal, Room, Upload};
+
+use super::schema;
+use crate::{State, problem::Problem, schema::Stored};
+
+/// Roots of one archive that are kept: each becomes a pin.
+const MAX_ROOTS: usize = 1000;
+/// Roots of one archive that are written at once; they share transactions.
+const ROOTS_AT_ONCE: usize = 16;
+
+/// Who uploads, and how much of it there is room for.
+pub(crate) struct Allowance {
+    by: Principal,
+    /// Until what came is kept.
+    room: Arc<Mutex<Option<Room>>>,
+    over: Arc<OnceLock<PinFault>>,
+}
+
+impl Allowance {
+    /// Sets room aside, as much as the sender says that comes.
+    ///
+    /// # Errors
+    /// `quota_exceeded`; `too_large` when it could never fit.
+    pub(crate) async fn new(state: &State, by: Principal, headers: &HeaderMap) -> Result<Self, Problem> {
+        let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let room = state.node().reserve(by, told.and_then(|text| text.parse().ok())).await?;
+        Ok(Self { by, room: Arc::new(Mutex::new(Some(room))), over: Arc::default() })
+    }
+
+    /// The same pieces, until there is no room for one.
+    pub(crate) fn count<S>(&self, pieces: S) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<S>
+    where
+        S: Stream<Item = Result<Bytes, std::io::Error>> + Send,
+    {
+        let (room, over) = (Arc::clone(&self.room), Arc::clone(&self.over));
+        pieces.map(move |piece| {
+            let piece = piece?;
+            let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
+            let taken = room.as_mut().map_or(Ok(()), |room| room.take(piece.len() as u64));
+            taken.map(|()| piece).map_err(|fault| {
+                let text = fault.to_string();
+                // The first one is the reason.
+                let _ = over.set(fault);
+                std::io::Error::other(text)
+            })
+        })
+    }
+
+    /// The problem of an upload that ended in an error: that there was no room, if that was why.
+    pub(crate) fn explain(&self, other: Problem) -> Problem {
+        self.over.get().map_or(other, |fault| fault.clone().into())
+    }
+
+    /// Keeps what came. The roots of an archive are looked at in the background: they may be incomplete.
+    ///
+    /// # Errors
+    /// As [`Allowance::new`]; `denied`.
+    pub(crate) async fn keep(self, state: &State, stored: &Stored, pin: bool) -> Result<(), Problem> {
+        let (roots, bytes, whole) = match stored {
+            Stored::Blob(blob) => (std::slice::from_ref(&blob.cid), blob.size, true),
+            Stored::Archive(archive) => (&archive.roots[..], archive.bytes, false),
+        };
+        let keep = match (pin, whole) {
+            (false, _) => Keep::Lease,
+            (true, true) => Keep::Pin,
+            (true, false) => Keep::PinWhole,
+        };
+        if roots.len() > MAX_ROOTS {
+            let detail = format!("of an archive at most {MAX_ROOTS} roots are kept; this one names {}", roots.len());
+            return Err(Refusal::new(Code::OutOfRange, detail).within("roots").into());
+        }
+        // Several roots of one archive share its blocks; each is taken for its part of them.
+        let bytes = bytes.div_ceil(roots.len().max(1) as u64);
+        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rooms = std::iter::once(room).chain(std::iter::repeat_with(|| None));
+        let kept = futures::stream::iter(roots.iter().zip(rooms).map(Ok));
+        kept.try_for_each_concurrent(ROOTS_AT_ONCE, |(cid, room)| async move {
+            let upload = Upload { cid: schema::cid(cid)?, bytes, name: String::new(), keep };
+            let room = match room {
+                Some(room) => room,
+                None => state.node().reserve(self.by, None).await?,
+            };
+            state.node().pin_upload(self.by, upload, room).await?;
+            Ok(())
+        })
+        .await
+    }
+}

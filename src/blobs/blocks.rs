@@ -1,0 +1,107 @@
+//! Blocks by CID, from the disk or from the source.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use cid::Cid;
+use rustdht_core::ports::{BlobError, BlockSource, Fetch};
+
+use crate::{
+    digest::{Digest, Place, hashes_to, verify},
+    metrics,
+    node::Node,
+    shelf::{Found, Shelf},
+    writer::{Ticket, Writer},
+};
+
+/// Reads blocks here or elsewhere, and writes them here.
+pub(crate) struct Blocks {
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) writer: Arc<Writer>,
+    /// Of one read: begun with the first block that is not here.
+    session: Option<OnceLock<Arc<dyn BlockSource>>>,
+}
+
+impl Blocks {
+    pub(crate) fn new(shelf: Arc<Shelf>, writer: Writer) -> Self {
+        Self { shelf, writer: Arc::new(writer), session: None }
+    }
+
+    /// The same blocks, for a read of one DAG: those that are missing are asked for in one session.
+    pub(crate) fn of_one_dag(&self) -> Arc<Self> {
+        let (shelf, writer) = (Arc::clone(&self.shelf), Arc::clone(&self.writer));
+        Arc::new(Self { shelf, writer, session: Some(OnceLock::new()) })
+    }
+
+    /// Where to ask for a block that is not here.
+    fn source(&self) -> Option<&Arc<dyn BlockSource>> {
+        let source = self.shelf.source.get()?;
+        let begin = || source.session().unwrap_or_else(|| Arc::clone(source));
+        Some(self.session.as_ref().map_or(source, |session| session.get_or_init(begin)))
+    }
+
+    /// A block that is here.
+    pub(crate) async fn here(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
+        let digest = match Place::of(cid) {
+            Place::Inline(block) => return Ok(Some(block)),
+            Place::Unknown => return Err(BlobError::UnknownHash(*cid)),
+            Place::Stored(digest) => digest,
+        };
+        match self.shelf.read(digest).await? {
+            Found::Whole(block) if digest.is_shortened() && !hashes_to(cid, &block) => Ok(None),
+            Found::Whole(block) => Ok(Some(block)),
+            Found::Damaged => Err(BlobError::BadBlock(*cid)),
+            Found::Nothing => Ok(None),
+        }
+    }
+
+    /// A block, from the source when it is not here or its record is damaged. What comes from the source is kept.
+    pub(crate) async fn load(&self, cid: &Cid, fetch: Fetch) -> Result<Bytes, BlobError> {
+        let failure = match self.here(cid).await {
+            Ok(Some(block)) => return Ok(block),
+            Ok(None) => BlobError::Missing(*cid),
+            Err(damaged @ BlobError::BadBlock(_)) => damaged,
+            Err(other) => return Err(other),
+        };
+        let source = self.source().filter(|_| fetch == Fetch::Allowed);
+        let (Place::Stored(digest), Some(source)) = (Place::of(cid), source) else { return Err(failure) };
+        let Some(block) = source.fetch_block(cid).await else { return Err(failure) };
+        verify(cid, &block).await?;
+        metrics::fetched();
+        // Not flushed: what came from a peer can be fetched again, and a read does not wait for the disk.
+        self.writer.append(digest, block.clone(), &Ticket::default()).await?;
+        Ok(block)
+    }
+
+    /// A block, read as a part of a file.
+    pub(crate) async fn node(&self, cid: &Cid) -> Result<Node, BlobError> {
+        let block = self.load(cid, Fetch::Allowed).await?;
+        Node::parse(cid, &block).map_err(BlobError::NotAFile)
+    }
+
+    /// Appends a block that was given this CID here, or checked against it.
+    pub(crate) async fn append(&self, cid: &Cid, block: Bytes, ticket: &Ticket) -> Result<(), BlobError> {
+        match Place::of(cid) {
+            Place::Inline(_) => Ok(()),
+            Place::Unknown => Err(BlobError::UnknownHash(*cid)),
+            Place::Stored(digest) => Ok(self.writer.append(digest, block, ticket).await?),
+        }
+    }
+
+    /// Notes which root the file with this sha2-256 has.
+    pub(crate) async fn note_file(&self, sha256: [u8; 32], root: &Cid, ticket: &Ticket) -> Result<(), BlobError> {
+        Ok(self.writer.append(Digest::whole_file(sha256), root.to_bytes().into(), ticket).await?)
+    }
+
+    /// The root of a file, by its sha2-256.
+    pub(crate) async fn by_digest(&self, sha256: &[u8; 32]) -> Result<Option<Cid>, BlobError> {
+        // A file of one chunk is its own block.
+        if self.shelf.index.get(&Digest::sha2(*sha256)).is_some() {
+            return Ok(Some(crate::digest::sha2_cid(crate::node::RAW, sha256)));
+        }
+        match self.shelf.read(Digest::whole_file(*sha256)).await? {
+            Found::Whole(root) => Ok(Cid::try_from(&root[..]).ok()),
+            Found::Damaged | Found::Nothing => Ok(None),
+        }
+    }
+}

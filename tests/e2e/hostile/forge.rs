@@ -1,0 +1,145 @@
+//! Commits as somebody makes them who keeps no rule, and the envelopes that carry them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustdht_core::{
+    CertificateId, CommitId, Entry, EntryId, NetId, Session, Slot, Stamp, Writer,
+    ports::{IndexItem, StoredCommit},
+};
+use rustdht_testkit::Author;
+use rustdht_wire::{
+    Built, EndorsedBy, Extras, Header, Operation, SignedCertificate, SigningKey, endorse, envelope_of, leaf_hash,
+    merkle, slot_of,
+};
+
+use super::peer::Parcel;
+
+/// The session of every forged commit.
+const SESSION: Session = Session([9; 8]);
+
+/// A commit about to travel: honestly made, or by one who writes down what he likes.
+#[derive(Clone)]
+pub(super) struct Forged {
+    pub(super) commit: StoredCommit,
+    pub(super) entries: Vec<Entry>,
+    pub(super) certificates: Vec<Arc<SignedCertificate>>,
+}
+
+impl From<Built> for Forged {
+    fn from(built: Built) -> Self {
+        let Built { commit, entries, certificates, .. } = built;
+        Self { commit, entries, certificates }
+    }
+}
+
+/// A commit in the name of `author` with any operations; each chain from its leaf up.
+pub(super) fn forge(
+    author: &Author,
+    net: NetId,
+    stamp: Stamp,
+    chains: &[&[Arc<SignedCertificate>]],
+    ops: Vec<Operation>,
+) -> Forged {
+    let leaves: Vec<_> = (0..).zip(&ops).map(|(at, op)| leaf_hash(at, op)).collect();
+    let header = Header {
+        net,
+        author: author.public(),
+        session: SESSION,
+        seq: 0,
+        prev: None,
+        stamp,
+        n: u16::try_from(ops.len()).unwrap(),
+        root: merkle::root(&leaves),
+        auth: chains.iter().map(|chain| chain[0].id()).collect(),
+    };
+    let bytes = Bytes::from(header.encode());
+    let id = CommitId::of(&bytes);
+    let signature = Bytes::copy_from_slice(&author.key().sign(&id.0));
+    let commit = StoredCommit { id, header: bytes, signature, leaves: leaves.concat().into(), proofs: Bytes::new() };
+    let entries = (0..).zip(ops).map(|(index, op)| Entry {
+        id: EntryId::of(&id, index),
+        commit: id,
+        index,
+        soul: op.soul,
+        field: op.field,
+        kind: op.kind,
+        slot: op.slot,
+        stamp,
+        author: author.public(),
+        leaf: None,
+        writer: Writer::new(&author.public(), None),
+        body: op.body,
+        kills: op.kills,
+        over: op.over,
+        base: op.base,
+    });
+    let certificates = chains.iter().flat_map(|chain| chain.iter().cloned()).collect();
+    Forged { commit, entries: entries.collect(), certificates }
+}
+
+/// An operation in the slot that a forged commit of `author` has under `leaf`.
+pub(super) fn slotted(op: Operation, author: &Author, leaf: Option<&CertificateId>) -> Operation {
+    let writer = Writer::new(&author.public(), leaf);
+    let slot = slot_of(&op.kind, &op.soul, &author.public(), &SESSION, &writer);
+    Operation { slot: slot.unwrap_or(Slot::Own), ..op }
+}
+
+impl Forged {
+    /// The same under the signature of another key.
+    pub(super) fn signed_by(mut self, key: &SigningKey) -> Self {
+        self.commit.signature = Bytes::copy_from_slice(&key.sign(&self.commit.id.0));
+        self
+    }
+
+    /// The same with another stamp in its header, under the signature of the first.
+    pub(super) fn restamped(mut self, stamp: Stamp) -> Self {
+        let header = Header { stamp, ..Header::decode(&self.commit.header).unwrap() };
+        self.commit.header = header.encode().into();
+        self.commit.id = CommitId::of(&self.commit.header);
+        for entry in &mut self.entries {
+            (entry.commit, entry.id) = (self.commit.id, EntryId::of(&self.commit.id, entry.index));
+        }
+        self
+    }
+
+    /// The word of a key for this commit, under a certificate.
+    pub(super) fn word(&self, key: &SigningKey, certificate: &SignedCertificate) -> EndorsedBy {
+        EndorsedBy { certificate: certificate.id(), signature: endorse(key, &self.commit.id) }
+    }
+
+    /// The operations `only`, with `words` for the commit and the certificates `behind` them.
+    pub(super) fn parcel(
+        &self,
+        only: &[usize],
+        words: &[EndorsedBy],
+        behind: &[Arc<SignedCertificate>],
+        network_key: &[u8; 32],
+    ) -> Parcel {
+        let entries: Vec<&Entry> = only.iter().map(|at| &self.entries[*at]).collect();
+        let certificates = [&self.certificates[..], behind].concat();
+        let extras = Extras { certificates: &certificates, endorsements: words };
+        let items = entries.iter().map(|entry| IndexItem {
+            seconds: entry.index_seconds(),
+            record: entry.id.record_id(network_key),
+            partition: rustdht_core::partition_of(&entry.soul),
+        });
+        Parcel {
+            commit: self.commit.id,
+            envelope: envelope_of(&self.commit, &entries, &extras).unwrap().into(),
+            items: items.collect(),
+            souls: entries.iter().map(|entry| entry.soul.clone()).collect(),
+        }
+    }
+}
+
+/// The envelope with `from`, which stands in it exactly once, replaced by as many other bytes.
+pub(super) fn altered(parcel: Parcel, from: &[u8], to: &[u8]) -> Parcel {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = parcel.envelope.to_vec();
+    let mut found = (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from));
+    let at = found.next().unwrap();
+    assert_eq!(found.next(), None, "it stands there once");
+    bytes[at..at + to.len()].copy_from_slice(to);
+    Parcel { envelope: bytes.into(), ..parcel }
+}
