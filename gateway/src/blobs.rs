@@ -134,7 +134,7 @@ pub(crate) async fn post_blob(
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))?;
     let (parts, body) = request.into_parts();
-    let allowance = Allowance::new(&state, by, &parts.headers).await?;
+    let (allowance, body) = Allowance::new(&state, by, &parts.headers, body).await?;
     let (pieces, stalled) = noting_a_stall(body);
     let pieces = allowance.count(pieces).boxed();
     let stored = store(&state, &query, &parts.headers, pieces).await.map_err(|problem| {

@@ -26,9 +26,10 @@ pub struct Config {
     /// A WANT-HAVE for a block of at most this size is answered by the block, which spares a round trip; Kubo's value.
     /// 0 turns it off, and then `Blockstore::has` is asked instead of the size.
     pub want_have_replace_bytes: u64,
-    /// Entries of a peer's wantlist that are kept; Kubo's value.
+    /// Entries of a peer's wantlist that are kept; those beyond it with the lowest priority are denied. Kubo keeps 1,024.
+    /// Helia asks for all blocks of a file at once and only once: 4,121 for 1 GiB of the usual 256 KiB.
     pub max_wantlist: usize,
-    /// Entries of all wantlists that are kept. An entry takes about 600 bytes.
+    /// Entries of all wantlists that are kept, apart from the first 1,024 of each peer. An entry takes about 600 bytes.
     pub max_wantlists_total: usize,
     /// Bytes read for one peer and not yet taken by it.
     pub max_outstanding_bytes_per_peer: usize,
@@ -56,7 +57,7 @@ impl Default for Config {
             ignore_for: Duration::from_secs(600),
             target_message_bytes: 512 * 1024,
             want_have_replace_bytes: 1024,
-            max_wantlist: 1024,
+            max_wantlist: 16_384,
             max_wantlists_total: 131_072,
             max_outstanding_bytes_per_peer: 4 * 1024 * 1024,
             max_outstanding_bytes: 64 * 1024 * 1024,

@@ -21,6 +21,10 @@ pub(crate) const MAX_ASSEMBLING_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
 /// Hashed in one go before the connection's task lets its other protocols run: about 0.6 ms of SHA-256.
 pub(crate) const MAX_HASHED_AT_ONCE: usize = 1024 * 1024;
 
+/// Wants of a peer that are kept even when all lists together are full, so that a few greedy peers cannot shut out the
+/// others; what Kubo keeps of each.
+pub(crate) const SURE_WANTS: usize = 1024;
+
 /// Largest target of a message: with a block of 2 MiB not yet counted it would not fit else.
 pub(crate) const MAX_TARGET_BYTES: usize = 3 * 1024 * 1024;
 

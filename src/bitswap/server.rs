@@ -18,7 +18,7 @@ use libp2p_identity::PeerId;
 
 use crate::Config;
 use crate::hash::Key;
-use crate::limits::{LOOKUPS_PER_JOB, MAX_BLOCK_BYTES, MAX_OUTSTANDING_PRESENCES, MAX_TARGET_BYTES};
+use crate::limits::{LOOKUPS_PER_JOB, MAX_BLOCK_BYTES, MAX_OUTSTANDING_PRESENCES, MAX_TARGET_BYTES, SURE_WANTS};
 use crate::wire::{Entry, Kind, Presence};
 use wantlist::{Added, State, Wantlist};
 
@@ -116,38 +116,47 @@ impl Engine {
             self.forget_wants(&peer, entries);
         }
         let mut denials = Vec::new();
-        let room = self.clients.get(&peer).map_or(0, |client| client.presences);
-        let room = MAX_OUTSTANDING_PRESENCES.saturating_sub(room);
         for entry in entries {
             if entry.cancel {
                 self.remove(&peer, &entry.cid);
-            } else if allowed(&entry.cid) {
-                accepted.dropped += u64::from(!self.add(peer, entry));
-            } else {
+            } else if !allowed(&entry.cid) {
                 accepted.denied += 1;
-                if entry.send_dont_have && denials.len() < room {
-                    denials.push(Presence { cid: entry.cid, have: false });
-                }
+                denials.extend(entry.send_dont_have.then_some(entry.cid));
+            } else if let Err(out) = self.add(peer, entry) {
+                accepted.dropped += 1;
+                // Some ask only once, and wait for ever for what is dropped in silence.
+                denials.extend(out);
             }
         }
+        let room = self.clients.get(&peer).map_or(0, |client| client.presences);
+        denials.truncate(MAX_OUTSTANDING_PRESENCES.saturating_sub(room));
+        let denials = denials.into_iter().map(|cid| Presence { cid, have: false }).collect();
         self.send_presences(peer, denials);
         self.line_up(peer);
         accepted
     }
 
-    /// Whether there was room.
-    fn add(&mut self, peer: PeerId, entry: &Entry) -> bool {
+    /// Puts an entry into the list of its peer. An error when there was no room: what was dropped, if the peer is to hear
+    /// of that.
+    fn add(&mut self, peer: PeerId, entry: &Entry) -> Result<(), Option<Cid>> {
         let is_full = self.total >= self.config.max_wantlists_total;
         let client = self.clients.entry(peer).or_default();
-        let max = if is_full { client.list.len().min(self.config.max_wantlist) } else { self.config.max_wantlist };
+        let sure = SURE_WANTS.max(client.list.len());
+        let max = if is_full { sure.min(self.config.max_wantlist) } else { self.config.max_wantlist };
+        let mut result = Ok(());
         match client.list.add(entry, max) {
-            Added::Known => return true,
-            Added::Dropped => return false,
+            Added::Known => return Ok(()),
+            Added::Dropped => return Err(entry.send_dont_have.then_some(entry.cid)),
             Added::New => self.total += 1,
-            Added::Instead(out) => self.unwanted(&peer, &out),
+            Added::Instead { out, tell } => {
+                self.unwanted(&peer, &out);
+                if tell {
+                    result = Err(Some(out));
+                }
+            }
         }
         self.wanted_by.entry(*entry.cid.hash()).or_default().push((peer, entry.cid));
-        true
+        result
     }
 
     fn remove(&mut self, peer: &PeerId, cid: &Cid) {

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use reqwest::{Body, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::gateway::{Gateway, run, until};
+use crate::gateway::{Gateway, client, run, until};
 
 /// Of the bytes "hello world".
 const HELLO: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
@@ -96,7 +96,8 @@ async fn pins_and_what_is_counted_are_the_same_after_kill_9() {
     let upload = tokio::task::JoinSet::from_iter([upload.send()]);
     send.try_send(Ok(noise(b"half", 400_000))).unwrap();
     let quota = async |gateway: &Gateway| -> Value {
-        let asked = gateway.client.get(gateway.url("/api/v1/quota")).header("authorization", format!("Bearer {token}"));
+        // On a connection of its own: one on which an upload was refused half way is closed.
+        let asked = client().get(gateway.url("/api/v1/quota")).header("authorization", format!("Bearer {token}"));
         asked.send().await.unwrap().json().await.unwrap()
     };
     let over = async |gateway: &Gateway, bytes: usize| {
@@ -124,7 +125,7 @@ async fn pins_and_what_is_counted_are_the_same_after_kill_9() {
     assert_eq!(told(&gateway, &["add", &hello]).lines().last().unwrap(), HELLO);
     until("it is pinned", async || {
         let path = format!("/api/v1/pins/{waiting}");
-        let asked = gateway.client.get(gateway.url(&path)).header("authorization", format!("Bearer {token}"));
+        let asked = client().get(gateway.url(&path)).header("authorization", format!("Bearer {token}"));
         asked.send().await.unwrap().json::<Value>().await.unwrap()["status"] == "pinned"
     })
     .await;

@@ -2,19 +2,34 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use axum::http::{HeaderMap, header};
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rustdht_core::{Code, Refusal};
 use rustdht_node::{Keep, PinFault, Principal, Room, Upload};
 
 use super::schema;
-use crate::{State, problem::Problem, schema::Stored};
+use crate::{State, body, limits, problem::Problem, schema::Stored};
 
 /// Roots of one archive that are kept: each becomes a pin.
 const MAX_ROOTS: usize = 1000;
 /// Roots of one archive that are written at once; they share transactions.
 const ROOTS_AT_ONCE: usize = 16;
+
+type Piece = Result<Bytes, std::io::Error>;
+
+/// Reads on for a while, so that the sender gets to see the answer: most look for it only when they have sent everything.
+async fn discard(mut pieces: impl Stream<Item = Piece> + Unpin) {
+    let mut discarded = 0;
+    while discarded <= limits::MAX_DISCARDED_BYTES
+        && let Some(Ok(piece)) = pieces.next().await
+    {
+        discarded += piece.len();
+    }
+}
 
 /// Who uploads, and how much of it there is room for.
 pub(crate) struct Allowance {
@@ -29,29 +44,54 @@ impl Allowance {
     ///
     /// # Errors
     /// `quota_exceeded`; `too_large` when it could never fit.
-    pub(crate) async fn new(state: &State, by: Principal, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(crate) async fn new(
+        state: &State,
+        by: Principal,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<(Self, Body), Problem> {
         let told = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        let room = state.node().reserve(by, told.and_then(|text| text.parse().ok())).await?;
-        Ok(Self { by, room: Arc::new(Mutex::new(Some(room))), over: Arc::default() })
+        match state.node().reserve(by, told.and_then(|text| text.parse().ok())).await {
+            Ok(room) => Ok((Self { by, room: Arc::new(Mutex::new(Some(room))), over: Arc::default() }, body)),
+            Err(error) => {
+                // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet.
+                if !headers.contains_key(header::EXPECT) {
+                    let pieces = std::pin::pin!(body::pieces(body));
+                    discard(pieces).await;
+                }
+                Err(error.into())
+            }
+        }
     }
 
     /// The same pieces, until there is no room for one.
-    pub(crate) fn count<S>(&self, pieces: S) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + use<S>
+    pub(crate) fn count<S>(&self, pieces: S) -> impl Stream<Item = Piece> + Send + use<S>
     where
-        S: Stream<Item = Result<Bytes, std::io::Error>> + Send,
+        S: Stream<Item = Piece> + Send + Unpin,
     {
         let (room, over) = (Arc::clone(&self.room), Arc::clone(&self.over));
-        pieces.map(move |piece| {
-            let piece = piece?;
-            let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
-            let taken = room.as_mut().map_or(Ok(()), |room| room.take(piece.len() as u64));
-            taken.map(|()| piece).map_err(|fault| {
+        let counted = stream::unfold(Some(pieces), move |pieces| {
+            let (room, over) = (Arc::clone(&room), Arc::clone(&over));
+            async move {
+                let mut pieces = pieces?;
+                let piece = match pieces.next().await? {
+                    Ok(piece) => piece,
+                    Err(error) => return Some((Err(error), None)),
+                };
+                let taken = {
+                    let mut room = room.lock().unwrap_or_else(PoisonError::into_inner);
+                    room.as_mut().map_or(Ok(()), |room| room.take(piece.len() as u64))
+                };
+                let Err(fault) = taken else { return Some((Ok(piece), Some(pieces))) };
                 let text = fault.to_string();
                 // The first one is the reason.
                 let _ = over.set(fault);
-                std::io::Error::other(text)
-            })
-        })
+                discard(&mut pieces).await;
+                Some((Err(std::io::Error::other(text)), None))
+            }
+        });
+        // A body may not be asked again after its end.
+        counted.fuse()
     }
 
     /// The problem of an upload that ended in an error: that there was no room, if that was why.
@@ -81,7 +121,7 @@ impl Allowance {
         let bytes = bytes.div_ceil(roots.len().max(1) as u64);
         let room = self.room.lock().unwrap_or_else(PoisonError::into_inner).take();
         let rooms = std::iter::once(room).chain(std::iter::repeat_with(|| None));
-        let kept = futures::stream::iter(roots.iter().zip(rooms).map(Ok));
+        let kept = stream::iter(roots.iter().zip(rooms).map(Ok));
         kept.try_for_each_concurrent(ROOTS_AT_ONCE, |(cid, room)| async move {
             let upload = Upload { cid: schema::cid(cid)?, bytes, name: String::new(), keep };
             let room = match room {

@@ -132,11 +132,11 @@ fn wants_are_served_by_priority_and_then_in_the_order_asked() {
 
 #[test]
 fn a_whole_file_asked_for_at_once_is_sent_from_its_start() {
-    let mut world = World::with(0..1024);
+    let mut world = World::with(0..4121);
     let peer = PeerId::random();
-    world.wants(peer, &blocks(0..1024));
+    world.wants(peer, &blocks(0..4121));
     world.run(|_| true);
-    let lines: Vec<String> = (0..1024).map(|n| format!("block {n}")).collect();
+    let lines: Vec<String> = (0..4121).map(|n| format!("block {n}")).collect();
     assert_eq!(world.log_of(peer), lines);
 }
 
@@ -181,8 +181,12 @@ fn a_wantlist_of_a_million_is_bounded_and_counted() {
             (first..first + MAX_ITEMS_PER_MESSAGE as u32).map(|n| want(n, 1, Kind::Block)).collect();
         dropped += world.wants(peer, &entries).dropped;
     }
-    assert_eq!(world.engine.clients[&peer].list.len(), 1024);
-    assert!(dropped > 990_000 - 16_384);
+    assert_eq!(world.engine.clients[&peer].list.len(), 16_384);
+    assert_eq!(dropped, 999_424 - 16_384);
+    let actions = world.schedule();
+    let told: usize =
+        actions.iter().map(|action| if let Action::Presences { presences, .. } = action { presences.len() } else { 0 }).sum();
+    assert_eq!(told, MAX_OUTSTANDING_PRESENCES, "who does not read hears no more than that");
     world.assert_sums();
 }
 
@@ -199,20 +203,20 @@ fn a_full_list_drops_what_is_missing_first_and_then_the_lowest_priority() {
     world.look_up(peer, &cids);
     assert_eq!(world.wants(peer, &[want(4, 1, Kind::Block)]).dropped, 0, "200 is not here and makes room");
     assert_eq!(world.wants(peer, &[want(5, 1, Kind::Block)]).dropped, 1, "as low as the last");
-    assert_eq!(world.wants(peer, &[want(6, 2, Kind::Block)]).dropped, 0, "4 comes behind it");
+    assert_eq!(world.wants(peer, &[want(6, 2, Kind::Block)]).dropped, 1, "4 comes behind it and is out");
     world.run(|_| true);
-    assert_eq!(world.log_of(peer), ["dont 200", "block 1", "block 2", "block 3", "block 6"]);
+    assert_eq!(world.log_of(peer), ["dont 200", "dont 5", "dont 4", "block 1", "block 2", "block 3", "block 6"]);
     world.assert_sums();
 }
 
 #[test]
 fn all_lists_together_are_bounded() {
-    let mut world = World::new(Config { max_wantlists_total: 10, ..Config::default() });
+    let mut world = World::new(Config { max_wantlists_total: 3000, ..Config::default() });
     let [a, b] = [PeerId::random(), PeerId::random()];
-    assert_eq!(world.wants(a, &blocks(0..12)).dropped, 2);
-    assert_eq!(world.wants(b, &blocks(0..3)).dropped, 3);
+    assert_eq!(world.wants(a, &blocks(0..4000)).dropped, 1000);
+    assert_eq!(world.wants(b, &blocks(0..2000)).dropped, 976, "1,024 are sure");
     world.engine.connection_lost(&a, false);
-    assert_eq!(world.wants(b, &blocks(0..3)).dropped, 0);
+    assert_eq!(world.wants(b, &blocks(0..2000)).dropped, 0);
     world.assert_sums();
 }
 

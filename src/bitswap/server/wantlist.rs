@@ -40,8 +40,8 @@ pub(super) enum Added {
     New,
     /// It was in the list already.
     Known,
-    /// It has taken the place of this one, which is out.
-    Instead(Cid),
+    /// It has taken the place of another, which is out. `tell`: its peer waits for an answer to that.
+    Instead { out: Cid, tell: bool },
     /// The list is full of wants that come before it.
     Dropped,
 }
@@ -90,13 +90,14 @@ impl Wantlist {
         self.next += 1;
         let mut instead = None;
         if self.wants.len() >= max {
-            let Some(last) = self.last_before(&place) else { return Added::Dropped };
-            self.remove(&last);
-            instead = Some(last);
+            let Some(out) = self.last_before(&place) else { return Added::Dropped };
+            let tell = self.get(&out).is_some_and(|want| want.state != State::Missing && want.send_dont_have);
+            self.remove(&out);
+            instead = Some(Added::Instead { out, tell });
         }
         let want = Want { kind: entry.kind, send_dont_have: entry.send_dont_have, place, state: State::New };
         self.list(entry.cid, want);
-        instead.map_or(Added::New, Added::Instead)
+        instead.unwrap_or(Added::New)
     }
 
     /// What makes room for a want at `place`: one that is missing whatever its place, for its peer knows that it is;
