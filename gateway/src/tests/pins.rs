@@ -219,7 +219,7 @@ async fn an_account_keeps_no_more_than_it_may() {
         Ok::<_, std::io::Error>(Bytes::from_static(&[7; 100_000]))
     });
     let body = Body::from_stream(futures::StreamExt::take(pieces, 1000));
-    assert_eq!(app.send(Method::POST, "/api/v1/blobs", &by, body).await.problem(), (507, "quota_exceeded".into()));
+    assert_eq!(app.send(Method::POST, "/api/v1/blobs", &by, body).await.problem(), (413, "too_large".into()));
     assert!(taken.load(std::sync::atomic::Ordering::SeqCst) < 300, "it is not read to its end");
     assert_eq!(send(&by, 400, 3).await.status, 201);
     assert_eq!(send(&by, 1, 4).await.problem(), (507, "quota_exceeded".into()));

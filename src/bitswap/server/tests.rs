@@ -184,8 +184,10 @@ fn a_wantlist_of_a_million_is_bounded_and_counted() {
     assert_eq!(world.engine.clients[&peer].list.len(), 16_384);
     assert_eq!(dropped, 999_424 - 16_384);
     let actions = world.schedule();
-    let told: usize =
-        actions.iter().map(|action| if let Action::Presences { presences, .. } = action { presences.len() } else { 0 }).sum();
+    let told: usize = actions
+        .iter()
+        .map(|action| if let Action::Presences { presences, .. } = action { presences.len() } else { 0 })
+        .sum();
     assert_eq!(told, MAX_OUTSTANDING_PRESENCES, "who does not read hears no more than that");
     world.assert_sums();
 }

@@ -126,3 +126,64 @@ impl ConnectionHandler for Hold {
 
     fn on_connection_event(&mut self, _: ConnectionEvent<'_, DeniedUpgrade, DeniedUpgrade>) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt;
+    use libp2p::{Swarm, SwarmBuilder, noise, swarm::SwarmEvent, tcp, yamux};
+
+    use super::*;
+
+    /// Longer than this without anything to do ends a connection, in the tests.
+    const IDLE: Duration = Duration::from_millis(100);
+
+    fn swarm() -> Swarm<Keeper> {
+        SwarmBuilder::with_new_identity()
+            .with_tokio()
+            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| Keeper::default())
+            .unwrap()
+            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+            .build()
+    }
+
+    /// Runs both for a while; whether `one` saw a connection end.
+    async fn ended(one: &mut Swarm<Keeper>, other: &mut Swarm<Keeper>, within: Duration) -> bool {
+        let deadline = tokio::time::sleep(within);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                event = one.select_next_some() => {
+                    if matches!(event, SwarmEvent::ConnectionClosed { .. }) {
+                        return true;
+                    }
+                }
+                _ = other.select_next_some() => {}
+                () = &mut deadline => return false,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_kept_is_let_go_of_when_idle() {
+        let (mut one, mut other) = (swarm(), swarm());
+        one.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let address = loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = one.select_next_some().await {
+                break address;
+            }
+        };
+        let other_id = *other.local_peer_id();
+        other.dial(address).unwrap();
+        assert!(!ended(&mut one, &mut other, 8 * IDLE).await, "everybody is kept until it is known who they are");
+        one.behaviour_mut().keep(&other_id, false);
+        assert!(ended(&mut one, &mut other, 80 * IDLE).await);
+        assert!(one.behaviour().peers.is_empty(), "what is gone is forgotten");
+        // Nobody is connected: there is nothing to keep.
+        one.behaviour_mut().keep(&other_id, true);
+        assert!(one.behaviour().news.is_empty());
+    }
+}

