@@ -1,6 +1,9 @@
 //! Room for an upload: set aside before its bytes flow, taken while they do.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -19,16 +22,23 @@ const MAX_ROOTS: usize = 1000;
 /// Roots of one archive that are written at once; they share transactions.
 const ROOTS_AT_ONCE: usize = 16;
 
+/// How long the rest of an upload that is refused is read.
+const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
+
 type Piece = Result<Bytes, std::io::Error>;
 
 /// Reads on for a while, so that the sender gets to see the answer: most look for it only when they have sent everything.
 async fn discard(mut pieces: impl Stream<Item = Piece> + Unpin) {
-    let mut discarded = 0;
-    while discarded <= limits::MAX_DISCARDED_BYTES
-        && let Some(Ok(piece)) = pieces.next().await
-    {
-        discarded += piece.len();
-    }
+    let read = async {
+        let mut discarded = 0;
+        while discarded <= limits::MAX_DISCARDED_BYTES
+            && let Some(Ok(piece)) = pieces.next().await
+        {
+            discarded += piece.len();
+        }
+    };
+    // One that sends slowly, or waits, is answered all the same.
+    let _ = tokio::time::timeout(DISCARD_PATIENCE, read).await;
 }
 
 /// Who uploads, and how much of it there is room for.
