@@ -10,6 +10,8 @@ mod keyspace;
 mod known;
 mod source;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub(crate) use drive::{BEHIND, LOOKUPS, RECORDS, WAITING, run};

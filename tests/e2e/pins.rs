@@ -2,9 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
-use reqwest::{Body, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 
 use crate::gateway::{Gateway, client, run, until};
 
@@ -76,18 +77,18 @@ async fn the_community_s_pin_is_held_by_as_many_gateways_as_it_says() {
     assert!(run(&["cat", &cid, "--api", &second.api]).stdout == bytes);
 }
 
-/// The first line of the answer to who asks whether to send so many bytes (RFC 9110 section 10.1.1), and goes away.
-async fn asked_first(gateway: &Gateway, token: &str, bytes: usize) -> String {
+/// The first line of the answer to who asks whether to send so many bytes (RFC 9110 section 10.1.1), and the connection.
+async fn asked_first(gateway: &Gateway, token: &str, bytes: usize) -> (String, BufReader<TcpStream>) {
     let address = gateway.api.strip_prefix("http://").unwrap();
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     let head = format!(
         "POST /api/v1/blobs HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
          content-length: {bytes}\r\nexpect: 100-continue\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut line = String::new();
-    tokio::io::BufReader::new(stream).read_line(&mut line).await.unwrap();
-    line
+    stream.read_line(&mut line).await.unwrap();
+    (line, stream)
 }
 
 #[tokio::test]
@@ -104,12 +105,9 @@ async fn pins_and_what_is_counted_are_the_same_after_kill_9() {
     let cid = told(&gateway, &[&["add", &kept], &by[..]].concat()).lines().last().unwrap().to_owned();
     let waiting = told(&gateway, &[&["pin", "add", HELLO, "--background"], &by[..]].concat());
     // An upload that is under way when the process ends.
-    let (send, receive) = futures::channel::mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
-    let mut send = send;
-    let upload = gateway.client.post(gateway.url("/api/v1/blobs")).header("authorization", format!("Bearer {token}"));
-    let upload = upload.header("content-length", "900000").body(Body::wrap_stream(receive));
-    let upload = tokio::task::JoinSet::from_iter([upload.send()]);
-    send.try_send(Ok(noise(b"half", 400_000))).unwrap();
+    let (line, mut upload) = asked_first(&gateway, &token, 900_000).await;
+    assert!(line.contains("100"), "{line}");
+    upload.write_all(&noise(b"half", 400_000)).await.unwrap();
     let quota = async |gateway: &Gateway| -> Value {
         // On a connection of its own: one on which an upload was refused half way is closed.
         let asked = client().get(gateway.url("/api/v1/quota")).header("authorization", format!("Bearer {token}"));
@@ -122,10 +120,11 @@ async fn pins_and_what_is_counted_are_the_same_after_kill_9() {
         sent.body(body).send().await.unwrap().status()
     };
     // What is under way counts while it is, and whoever asks first need not send anything.
-    until("it is under way", async || asked_first(&gateway, &token, 500_000).await.contains("507")).await;
+    let (line, _) = asked_first(&gateway, &token, 500_000).await;
+    assert!(line.contains("507"), "{line}");
     assert_eq!(quota(&gateway).await["bytes"], 3_000_000);
     gateway.kill();
-    drop((upload, send));
+    drop(upload);
 
     let gateway = Gateway::start(&data, &["--config", &config]);
     let expected = json!({ "bytes": 3_000_000, "pins": 2, "bytes_limit": 4_000_000, "pins_limit": 100_000 });

@@ -20,7 +20,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use libp2p::multiaddr::Protocol;
 use libp2p::multihash::Multihash;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, SwarmBuilder, identify, noise, ping, tcp, yamux};
+use libp2p::{Multiaddr, SwarmBuilder, identify, noise, tcp, yamux};
 use rustdht_bitswap::{self as bitswap, Blockstore, Config, Handle, Provider, SessionOptions};
 use tokio::time::Instant;
 
@@ -29,12 +29,12 @@ const AHEAD: usize = 64;
 /// Multicodec `dag-pb`.
 const DAG_PB: u64 = 0x70;
 
-/// Helia asks only peers that `identify` tells it speak Bitswap, and leaves those that do not answer `ping`.
+/// Helia asks only peers that `identify` tells it speak Bitswap. There is no `ping` here: rust-libp2p's answers none once
+/// its own were refused, as by a Helia without that service, and such a Helia leaves who does not answer.
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     bitswap: bitswap::Behaviour,
     identify: identify::Behaviour,
-    ping: ping::Behaviour,
 }
 
 #[derive(Default)]
@@ -167,7 +167,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_behaviour(|key| Behaviour {
             bitswap,
             identify: identify::Behaviour::new(identify::Config::new("ipfs/0.1.0".into(), key.public())),
-            ping: ping::Behaviour::default(),
         })?
         .build();
     swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;

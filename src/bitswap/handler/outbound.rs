@@ -126,10 +126,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
                         Poll::Ready(Ok(())) => {
                             self.frame = None;
                             let written = self.message.take().unwrap_or_default();
-                            if !written.blocks.is_empty() {
-                                let _ = Pin::new(io).poll_close(cx);
-                                self.state = State::Closed;
-                            }
                             return Poll::Ready(Progress::Written(written));
                         }
                         Poll::Ready(Err(error)) => {

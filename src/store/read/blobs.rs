@@ -12,8 +12,8 @@ use crate::sql::{Row, all, one};
 const MAX_ROWS: u32 = 65_536;
 
 /// A page of numbers, not of hits. No index: SQLite looks for the two beginnings in the bytes of every row, tag 42 of
-/// DAG-CBOR for a blob and `{"enc":` for ciphertext; what only looks like one is decoded and passed over. Measured on two
-/// cores: see `store_bench`.
+/// DAG-CBOR for a blob and `{"enc":` for ciphertext; what only looks like one is decoded and passed over. A million
+/// entries take half a second on two cores (`store_bench`).
 pub(crate) async fn blob_references(readers: &Readers, after: i64, rows: u32) -> Result<BlobPage, StoreError> {
     // Numbers have gaps, where entries were dropped.
     let least = one(&readers.db, "SELECT min(no) FROM entries WHERE no > ?", vec![after.into()]).await?;
