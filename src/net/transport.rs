@@ -1,11 +1,14 @@
-//! TCP, QUIC and WebSocket, with noise, yamux and names.
+//! TCP, QUIC and WebSocket, with TLS or noise, yamux and names.
+
+mod secure;
 
 use libp2p::{
     PeerId, Transport,
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, identity, noise, quic, tcp, websocket, yamux,
+    dns, identity, quic, tcp, websocket, yamux,
 };
 
+use self::secure::Secure;
 use crate::NetError;
 
 /// A container without resolver configuration still dials plain addresses.
@@ -17,13 +20,13 @@ fn named<T>(make: impl Fn() -> T) -> dns::tokio::Transport<T> {
 }
 
 pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
-    let noise = noise::Config::new(keypair).map_err(|error| NetError::Swarm(error.to_string()))?;
+    let secure = Secure::new(keypair)?;
     let plain = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     // Names take any address, so they wrap all that is to share them.
     let sockets = named(|| {
         let tcp = plain()
             .upgrade(Version::V1Lazy)
-            .authenticate(noise.clone())
+            .authenticate(secure.clone())
             .multiplex(yamux::Config::default())
             .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
         let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
@@ -32,7 +35,7 @@ pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, Stream
     });
     let websockets = websocket::Config::new(named(plain))
         .upgrade(Version::V1Lazy)
-        .authenticate(noise.clone())
+        .authenticate(secure.clone())
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // WebSocket first: TCP would take its addresses for its own and ignore the rest.

@@ -10,6 +10,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use rustdht_core::ports::{BlobError, BoxByteStream, DagStore, Fetch};
+use rustdht_node::PrivateFile;
 
 use super::{conditional::Version, fault, flow, range, range::Wanted, serve::Ask};
 use crate::{State, limits, mime, problem::Problem};
@@ -20,6 +21,8 @@ pub(super) enum Source {
     Held(Bytes),
     /// A file of this size.
     File(Arc<dyn DagStore>, cid::Cid, u64),
+    /// A file that is opened on the way.
+    Private(PrivateFile),
 }
 
 impl Source {
@@ -27,7 +30,12 @@ impl Source {
         match self {
             Self::Held(bytes) => bytes.len() as u64,
             Self::File(.., size) => *size,
+            Self::Private(file) => file.size(),
         }
+    }
+
+    const fn is_streamed(&self) -> bool {
+        !matches!(self, Self::Held(_))
     }
 
     /// The first bytes, enough to tell a type.
@@ -47,6 +55,7 @@ impl Source {
                 Ok(stream::iter([Ok(bytes.slice(at(range.start)..at(range.end)))]).boxed())
             }
             Self::File(store, cid, _) => store.read(cid, range).await,
+            Self::Private(file) => file.read(range).await,
         }
     }
 }
@@ -101,8 +110,8 @@ impl Answer {
     /// Reads the first bytes where the type is not known and the answer does not begin with them.
     async fn look(&mut self, ask: &Ask, wanted: &Wanted) {
         let begins = match wanted {
-            Wanted::Whole => !ask.head && matches!(self.source, Source::File(..)),
-            Wanted::Parts(parts) => parts.len() == 1 && parts[0].start == 0 && matches!(self.source, Source::File(..)),
+            Wanted::Whole => !ask.head && self.source.is_streamed(),
+            Wanted::Parts(parts) => parts.len() == 1 && parts[0].start == 0 && self.source.is_streamed(),
             Wanted::Unsatisfiable => true,
         };
         if begins || self.headers.contains_key(header::CONTENT_TYPE) {

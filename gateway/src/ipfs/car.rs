@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use rustdht_core::ports::{CarOptions, DagKind, DagScope, DagStore};
@@ -29,10 +29,41 @@ pub(super) async fn answer(
     let options = ask.want.car;
     within_the_file(options, found)?;
     let version = Version::new(tag(target, options), None);
-    let mut headers = found.headers(ask, &version);
+    let headers = found.headers(ask, &version);
     if let Some(response) = found.unchanged(ask, &version, &headers)? {
         return Ok(response);
     }
+    respond(state, ask, store, target, headers).await
+}
+
+/// The blocks that show that a path leads nowhere, so that a client need not believe a 404 (trustless gateway
+/// specification, `entity-bytes`: "SHOULD respond with HTTP 200").
+///
+/// # Errors
+/// `not_found`, `timed_out`.
+pub(super) async fn of_nothing(
+    state: &State,
+    ask: &Ask,
+    store: &dyn DagStore,
+    target: &Target,
+) -> Result<Response, Problem> {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers::put(&mut headers, headers::X_IPFS_PATH, &ask.path.url());
+    headers::put(&mut headers, header::ETAG, &tag(target, ask.want.car));
+    if let Some(value) = headers::cache_control(target.freshness) {
+        headers.insert(header::CACHE_CONTROL, value);
+    }
+    respond(state, ask, store, target, headers).await
+}
+
+async fn respond(
+    state: &State,
+    ask: &Ask,
+    store: &dyn DagStore,
+    target: &Target,
+    mut headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let options = ask.want.car;
     let name = ask.want.filename.clone().unwrap_or_else(|| match ask.path.name() {
         Some(name) => format!("{}_{name}.car", target.root),
         None => format!("{}.car", target.root),

@@ -265,6 +265,10 @@ async fn content(state: &State, ask: &Ask) -> Result<Response, Problem> {
                 redirects::Outcome::Show(found) => *found,
             }
         }
+        Err(PathError::NoLink { .. }) if format == Some(Format::Car) => {
+            allowed(state, ask, store.as_ref(), &target).await?;
+            return car::of_nothing(state, ask, store.as_ref(), &target).await;
+        }
         Err(none) => return Err(fault::of_path(none, ask.fetch)),
     };
     denied::roots(state, &found.resolved)?;
@@ -287,6 +291,19 @@ pub(super) async fn lookup(
         Err(none @ (PathError::NoLink { .. } | PathError::BadPath(_))) => Ok(Err(none)),
         Err(error) => Err(fault::of_path(error, fetch)),
     }
+}
+
+/// Whether all that is on the way of a path which leads nowhere may be served.
+///
+/// # Errors
+/// `denied`, `denied_by_law`, and those of [`lookup`].
+async fn allowed(state: &State, ask: &Ask, store: &dyn DagStore, target: &Target) -> Result<(), Problem> {
+    for len in (0..target.segments.len()).rev() {
+        if let Ok(resolved) = lookup(state, store, &target.root, &target.segments[..len], ask.fetch).await? {
+            return denied::roots(state, &resolved);
+        }
+    }
+    Ok(())
 }
 
 /// Picks the form.

@@ -21,6 +21,7 @@ pub(crate) struct Content {
     dnslinks: OnceLock<Arc<dyn DnsLinks>>,
     denied: OnceLock<Arc<dyn Denied>>,
     requests: Arc<Semaphore>,
+    opened: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Content {
@@ -41,6 +42,7 @@ impl Content {
             dnslinks: OnceLock::new(),
             denied: OnceLock::new(),
             requests: Arc::new(Semaphore::new(limits::MAX_CONTENT_REQUESTS)),
+            opened: Arc::new(Semaphore::new(limits::MAX_PRIVATE_READS)),
         })
     }
 
@@ -85,10 +87,21 @@ impl Content {
     /// # Errors
     /// `rate_limited` when there is none.
     pub(super) fn slot(&self) -> Result<Arc<OwnedSemaphorePermit>, Problem> {
-        let slot = Arc::clone(&self.requests).try_acquire_owned();
-        slot.map(Arc::new).map_err(|_| {
-            Problem::new(HttpCode::RateLimited, "too many requests for content are being answered; try again")
-                .with(axum::http::header::RETRY_AFTER, axum::http::HeaderValue::from_static("1"))
-        })
+        place(&self.requests)
     }
+
+    /// A place among those whose files are opened here.
+    ///
+    /// # Errors
+    /// `rate_limited` when there is none.
+    pub(super) fn opening(&self) -> Result<Arc<OwnedSemaphorePermit>, Problem> {
+        place(&self.opened)
+    }
+}
+
+fn place(places: &Arc<Semaphore>) -> Result<Arc<OwnedSemaphorePermit>, Problem> {
+    Arc::clone(places).try_acquire_owned().map(Arc::new).map_err(|_| {
+        Problem::new(HttpCode::RateLimited, "too many requests for content are being answered; try again")
+            .with(axum::http::header::RETRY_AFTER, axum::http::HeaderValue::from_static("1"))
+    })
 }

@@ -99,7 +99,6 @@ REDIRECTS = """# comments and empty lines are no rules
 /rewrite /target.html 200
 /rewrite-missing /no-such-file.html 200
 /posts/:year/:month/:title /articles/:year-:month/:title 301
-/twice/:a/x/:a /second/:a 301
 /splat/* /new/:splat 302
 /gone/* /410.html 410
 /unavailable/* /451.html 451
@@ -123,7 +122,7 @@ BROKEN_REDIRECTS = {
     "bad-status": b"/a /b 999\n", "bad-from": b"a /b\n", "bad-to": b"/a b\n", "one-field": b"/a\n", "forced": b"/a /b 301!\n",
     "too-large": b"/a /b\n" * (REDIRECTS_LIMIT // 6 + 2), "crlf": b"/plain /index.html 302\r\n/other /index.html 303\r\n",
     "no-newline": b"/plain /index.html 302", "four-fields": b"/a /b 301 Country=us\n", "empty": b"",
-    "two-splats": b"/*/x/* /index.html 302\n",
+    "two-splats": b"/*/x/* /index.html 302\n", "placeholder-twice": b"/twice/:a/x/:a /second/:a 301\n/plain /index.html 302\n",
 }
 
 

@@ -109,6 +109,10 @@ async fn archives() {
             vec![root, sub, one, one, two],
         ),
         ("/ipfs/bafkqaf3imvwgy3zaneqgc3janfxgy2lomvscay3jmqfa?format=car&car-dups=y".into(), "", vec![]),
+        // What shows that there is nothing.
+        (format!("/ipfs/{root}/sub/none?format=car"), "", vec![root, sub]),
+        (format!("/ipfs/{root}/none/at/all?format=car&car-dups=y"), "", vec![root]),
+        (format!("/ipfs/{root}/sub/one.txt/none"), car, vec![root, sub, one]),
     ] {
         let headers = if accept.is_empty() { vec![] } else { vec![("accept", accept)] };
         let answer = app.ask(Method::GET, HERE, &path, &headers).await;
@@ -132,7 +136,6 @@ async fn archives() {
         format!("/ipfs/{root}?car-dups=y&car-order=dfs&dag-scope=block&format=car")
     );
     for (path, status) in [
-        (format!("/ipfs/{root}/sub/none?format=car"), 404),
         (format!("/ipfs/{root}?format=car&car-version=2"), 400),
         (format!("/ipfs/{root}?format=car&dag-scope=some"), 400),
         (format!("/ipfs/{one}?format=car&entity-bytes=3:*"), 400),

@@ -390,6 +390,8 @@ async fn what_the_operator_denies() {
         (HERE, path("a/b"), 410),
         (HERE, path("a?format=raw"), 410),
         (HERE, path("a?format=car"), 410),
+        (HERE, path("a/none/at/all?format=car"), 410),
+        (HERE, path("none?format=car"), 200),
         (HERE, path("secret"), 451),
         (HERE, path("c"), 200),
         (HERE, "/ipns/bad.example.org".into(), 410),

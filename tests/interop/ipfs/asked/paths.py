@@ -87,9 +87,10 @@ def ranges(f):
     site = f"/ipfs/{f.cid['site']}"
     big = f"{site}/big.bin"
     single = f"""0-0 0-99 {CHUNK - 1}-{CHUNK} {CHUNK}-{2 * CHUNK - 1} {3 * CHUNK - 10}-{7 * CHUNK + 10} {BIG - 1}- {BIG - 1}-{BIG + 99}
-        0- -1 -1000 -{BIG} {BIG}- {BIG + 10}-{BIG + 20} -0 3-5, {BIG // 2}-{BIG // 2} 0-{BIG * 10}"""
+        0- -1 -1000 -{BIG} {BIG}- {BIG + 10}-{BIG + 20} 3-5, {BIG // 2}-{BIG // 2} 0-{BIG * 10}"""
     for value in [*single.split(), "", " 3-5 "]:
         yield from get("ranges/single", big, headers=header("Range", f"bytes={value}"))
+    yield from get("ranges/no-suffix", big, headers=header("Range", "bytes=-0"))
     yield from get("ranges/long-suffix", big, headers=header("Range", f"bytes=-{BIG + 5}"))
     yield from get("ranges/long-suffix", f"{site}/empty.bin", headers=header("Range", "bytes=-1"))
     for value in "5-4 a-b - 18446744073709551615-18446744073709551616 99999999999999999999-".split():
@@ -123,8 +124,9 @@ def errors(f):
     yield from both("errors/unavailable", missing)
     yield from get("errors/unavailable", missing + "?format=raw", missing + "?format=tar", f"/ipfs/{f.cid['missing-v0']}/a/b")
     yield from get("errors/unavailable", f"/ipfs/{f.cid['holed']}/b.txt", f"/ipfs/{f.cid['partial-leaf']}")
-    for kind in ("application/vnd.ipld.nonsense", "application/vnd.ipfs.nonsense", "application/json; =", f"{CAR};;;"):
+    for kind in ("application/vnd.ipld.nonsense", "application/vnd.ipfs.nonsense", "application/json; ="):
         yield from get("errors/406", readme, headers=accept(kind))
+    yield from get("errors/empty-parameters", readme, headers=accept(f"{CAR};;;"))
     yield from get("errors/format", *below(readme + "?format=", "nonsense - RAW ipns-record dag-pb"))
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         yield Request("errors/405", f"{site}/readme.txt", method)
