@@ -19,8 +19,9 @@ const AHEAD_BLOCKS: usize = 8;
 const AHEAD_BYTES: u64 = 4 << 20;
 /// Blocks loaded or loading at once, whatever the shape of the DAG. At 2 MiB each this bounds the memory of a read.
 const LOADED_BLOCKS: usize = 2 * AHEAD_BLOCKS;
-/// Levels of a file. At a width of 174 five levels reach a petabyte.
-const MAX_DEPTH: u8 = 16;
+/// Levels of a file. At a width of 174 five levels reach a petabyte; of the narrowest tree, whose nodes have two links, 32 hold
+/// four thousand million blocks.
+const MAX_DEPTH: u8 = 32;
 /// Links waiting to be visited, of all levels together.
 const MAX_WAITING: usize = 4 * MAX_LINKS;
 

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use rustdht_core::ports::{CarOptions, DagKind, DagScope, DagStore};
+use rustdht_core::ports::{CarOptions, DagKind, DagScope, DagStore, Resolved};
 
 use super::{
     conditional::Version,
@@ -46,9 +46,11 @@ pub(super) async fn of_nothing(
     ask: &Ask,
     store: &dyn DagStore,
     target: &Target,
+    way: &Resolved,
 ) -> Result<Response, Problem> {
     let mut headers = HeaderMap::with_capacity(8);
     headers::put(&mut headers, headers::X_IPFS_PATH, &ask.path.url());
+    headers::put_roots(&mut headers, way);
     headers::put(&mut headers, header::ETAG, &tag(target, ask.want.car));
     if let Some(value) = headers::cache_control(target.freshness) {
         headers.insert(header::CACHE_CONTROL, value);

@@ -266,8 +266,9 @@ async fn content(state: &State, ask: &Ask) -> Result<Response, Problem> {
             }
         }
         Err(PathError::NoLink { .. }) if format == Some(Format::Car) => {
-            allowed(state, ask, store.as_ref(), &target).await?;
-            return car::of_nothing(state, ask, store.as_ref(), &target).await;
+            let way = way(state, ask, store.as_ref(), &target).await?;
+            denied::roots(state, &way)?;
+            return car::of_nothing(state, ask, store.as_ref(), &target, &way).await;
         }
         Err(none) => return Err(fault::of_path(none, ask.fetch)),
     };
@@ -293,17 +294,20 @@ pub(super) async fn lookup(
     }
 }
 
-/// Whether all that is on the way of a path which leads nowhere may be served.
+/// As far as a path which leads nowhere can be followed.
 ///
 /// # Errors
-/// `denied`, `denied_by_law`, and those of [`lookup`].
-async fn allowed(state: &State, ask: &Ask, store: &dyn DagStore, target: &Target) -> Result<(), Problem> {
-    for len in (0..target.segments.len()).rev() {
-        if let Ok(resolved) = lookup(state, store, &target.root, &target.segments[..len], ask.fetch).await? {
-            return denied::roots(state, &resolved);
+/// Those of [`lookup`].
+async fn way(state: &State, ask: &Ask, store: &dyn DagStore, target: &Target) -> Result<Resolved, Problem> {
+    let mut len = target.segments.len();
+    loop {
+        len = len.saturating_sub(1);
+        match lookup(state, store, &target.root, &target.segments[..len], ask.fetch).await? {
+            Ok(resolved) => return Ok(resolved),
+            Err(none) if len == 0 => return Err(fault::of_path(none, ask.fetch)),
+            Err(_) => {}
         }
     }
-    Ok(())
 }
 
 /// Picks the form.

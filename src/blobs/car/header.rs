@@ -17,8 +17,12 @@ pub(super) const PRAGMA: [u8; 10] = *b"\xa1gversion\x02";
 pub(super) fn encode(root: &Cid) -> Vec<u8> {
     let cid = root.to_bytes();
     let mut header = b"\xa2eroots\x81\xd8\x2a".to_vec();
-    // A CID is at most 2 x 10 + 64 bytes long, and stands behind a zero: one byte of length suffices.
-    header.extend([0x58, cid.len() as u8 + 1, 0]);
+    // A CID is at most 2 x 10 + 64 bytes long, and stands behind a zero. Lengths are as short as they can be.
+    match cid.len() as u8 + 1 {
+        short @ ..24 => header.push(0x40 | short),
+        long => header.extend([0x58, long]),
+    }
+    header.push(0);
     header.extend(cid);
     header.extend(b"gversion\x01");
     let mut out = Vec::with_capacity(header.len() + 2);
@@ -62,6 +66,8 @@ mod tests {
             assert_eq!(roots(&out[1..]), Ok(vec![cid]));
         }
         assert_eq!(roots(b"\xa2eroots\x80gversion\x01"), Ok(vec![]));
+        // As Kubo writes the one of nothing.
+        assert_eq!(encode(&"bafkqaaa".parse().unwrap()), *b"\x19\xa2eroots\x81\xd8\x2a\x45\0\x01\x55\0\0gversion\x01");
     }
 
     #[test]

@@ -213,13 +213,13 @@ async fn sizes_that_lie_and_endless_depth_end_in_an_error() {
         assert_eq!(beyond, "leaf", "what is not touched cannot be checked");
     }
     let mut blocks = vec![leaf.clone()];
-    for _ in 0..20 {
+    for _ in 0..40 {
         let child = blocks.last().unwrap().0;
         blocks.push(node(b"", &[(child, 4)]));
     }
     let (_dir, store) = holding(&blocks).await;
-    assert_eq!(read(&store, &blocks[16].0, 0..4).await.unwrap(), "leaf");
-    let error = read(&store, &blocks[20].0, 0..4).await.unwrap_err();
+    assert_eq!(read(&store, &blocks[32].0, 0..4).await.unwrap(), "leaf");
+    let error = read(&store, &blocks[36].0, 0..4).await.unwrap_err();
     assert!(matches!(error, BlobError::NotAFile(_)), "{error}");
     let directory = Bytes::from_static(&[0x0a, 2, 8, 1]);
     let cid = cid_of(0x70, &directory);
