@@ -19,6 +19,14 @@ fn named<T>(make: impl Fn() -> T) -> dns::tokio::Transport<T> {
     })
 }
 
+/// A yamux whose windows grow to 1 MiB at most. js-libp2p sends a window in one frame, and rust-yamux ends a connection over a
+/// frame beyond 1 MiB. Windows share what 1 GiB leaves when each of the streams has its 256 KiB.
+fn muxer() -> yamux::Config {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(4096 - 3);
+    config
+}
+
 pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
     let secure = Secure::new(keypair)?;
     let plain = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
@@ -27,7 +35,7 @@ pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, Stream
         let tcp = plain()
             .upgrade(Version::V1Lazy)
             .authenticate(secure.clone())
-            .multiplex(yamux::Config::default())
+            .multiplex(muxer())
             .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
         let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
             .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
@@ -36,7 +44,7 @@ pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, Stream
     let websockets = websocket::Config::new(named(plain))
         .upgrade(Version::V1Lazy)
         .authenticate(secure.clone())
-        .multiplex(yamux::Config::default())
+        .multiplex(muxer())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // WebSocket first: TCP would take its addresses for its own and ignore the rest.
     Ok(websockets.or_transport(sockets).map(|either, _| either.into_inner()).boxed())

@@ -14,6 +14,7 @@ import { withBitswap } from '@helia/bitswap'
 import { withLibp2pLight } from '@helia/libp2p'
 import { unixfs } from '@helia/unixfs'
 import { identify } from '@libp2p/identify'
+import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
 import { FsBlockstore } from 'blockstore-fs'
@@ -34,7 +35,9 @@ async function node (folder) {
     transports: [tcp()],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
-    services: { identify: identify() }
+    // As Helia comes. Without ping its monitor of connections ends those to rust-libp2p, which answers none once its own was
+    // refused.
+    services: { identify: identify(), ping: ping() }
   })).start()
 }
 
