@@ -1,6 +1,7 @@
-//! Looking after the graph.
+//! Looking after the graph and the block store.
 
 use axum::{
+    Json,
     body::Body,
     extract::State as Shared,
     http::{HeaderValue, Uri, header},
@@ -8,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::StreamExt;
+use rustdht_core::ports::CollectOptions;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,7 +17,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{State, auth::Admin, codes::HttpCode, problem::Problem, query, routes::measured, schema};
 
 pub(crate) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(measured(routes!(post_check)))
+    OpenApiRouter::new()
+        .routes(measured(routes!(post_check)))
+        .routes(measured(routes!(get_block_store)))
+        .routes(measured(routes!(post_collection)))
 }
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -65,3 +70,56 @@ pub(crate) async fn post_check(Shared(state): Shared<State>, _: Admin, uri: Uri)
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
+
+/// Read what the block store holds.
+///
+/// And what it takes, and what the last collection did. Needs scope `admin`.
+#[utoipa::path(
+    get, path = "/api/v1/admin/blobs", tag = "operation",
+    responses(
+        (status = 200, description = "The block store", body = schema::BlockStore),
+        (status = "default", response = schema::ProblemAnswer),
+    ),
+)]
+pub(crate) async fn get_block_store(
+    Shared(state): Shared<State>,
+    _: Admin,
+) -> Result<([(header::HeaderName, HeaderValue); 1], Json<schema::BlockStore>), Problem> {
+    let usage = state.node().blobs().usage().await?;
+    Ok((NO_STORE, Json(usage.into())))
+}
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CollectQuery {
+    /// Removes nothing, and tells what would go.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Collect blocks that nothing keeps.
+///
+/// What neither a pin nor a lease nor a node of the graph leads to goes, and packs with little in them give their room
+/// back; reads and uploads go on meanwhile. The answer comes at the end; the collection goes on when the connection is
+/// closed. One runs at a time: while another does, 503. Needs scope `admin`.
+#[utoipa::path(
+    post, path = "/api/v1/admin/blobs/gc", tag = "operation",
+    params(CollectQuery),
+    responses(
+        (status = 200, description = "What went, or would", body = schema::Collection),
+        (status = "default", response = schema::ProblemAnswer),
+    ),
+)]
+pub(crate) async fn post_collection(
+    Shared(state): Shared<State>,
+    _: Admin,
+    uri: Uri,
+) -> Result<([(header::HeaderName, HeaderValue); 1], Json<schema::Collection>), Problem> {
+    let CollectQuery { dry_run } = query::parse(&uri)?;
+    let options = CollectOptions { dry_run, spare_recent: false };
+    let done = state.node().blobs().collect(state.node().roots(), options).await?;
+    Ok((NO_STORE, Json(done.into())))
+}
+
+const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];

@@ -1,6 +1,7 @@
 //! Adding files, directories and archives.
 
 mod digest;
+mod private;
 mod tree;
 
 use std::sync::{
@@ -17,6 +18,7 @@ use axum::{
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use rustdht_core::ports::{AddHash, AddOptions, AddProfile, Added, BlobError, DagKind, Fetch};
+use rustdht_node::{Principal, PrivateLink};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,6 +31,7 @@ use crate::{
     mime,
     multipart::{self, Content, Fault, Form, Head, Lender},
     pins::Allowance,
+    previews,
     problem::Problem,
     query,
     routes::measured,
@@ -42,7 +45,7 @@ const DIRECTORY: &str = "inode/directory";
 const SYMLINK: &str = "inode/symlink";
 
 pub(crate) fn router() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(measured(routes!(post_blob))).routes(measured(routes!(digest::get_by_digest)))
+    OpenApiRouter::new().routes(measured(routes!(post_blob))).routes(measured(routes!(digest::get_blob)))
 }
 
 /// How a file becomes a DAG.
@@ -69,7 +72,7 @@ pub(crate) enum HashParam {
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct AddQuery {
+pub(crate) struct AddQuery {
     /// How a file becomes a DAG, and so its CID; absent `unixfs-v1-2025`.
     #[param(inline)]
     profile: Option<ProfileParam>,
@@ -79,22 +82,30 @@ struct AddQuery {
     /// A form becomes a directory that holds all of its files by name.
     #[serde(default)]
     directory: bool,
+    /// Encrypted before it is stored, under a key that is answered and not kept. One file, of whatever type.
+    #[serde(default)]
+    private: bool,
     /// `false`: it is not pinned, and kept for a day.
     pin: Option<bool>,
 }
 
 impl AddQuery {
     fn options(&self) -> AddOptions {
-        AddOptions {
-            profile: match self.profile {
-                None | Some(ProfileParam::UnixfsV1) => AddProfile::UnixfsV1,
-                Some(ProfileParam::Legacy) => AddProfile::Legacy,
-            },
-            hash: match self.hash {
-                None | Some(HashParam::Sha2) => AddHash::Sha2,
-                Some(HashParam::Blake3) => AddHash::Blake3,
-            },
-        }
+        options_of(self.profile, self.hash)
+    }
+}
+
+/// How a file becomes a DAG, by what a query says of it.
+pub(crate) const fn options_of(profile: Option<ProfileParam>, hash: Option<HashParam>) -> AddOptions {
+    AddOptions {
+        profile: match profile {
+            None | Some(ProfileParam::UnixfsV1) => AddProfile::UnixfsV1,
+            Some(ProfileParam::Legacy) => AddProfile::Legacy,
+        },
+        hash: match hash {
+            None | Some(HashParam::Sha2) => AddHash::Sha2,
+            Some(HashParam::Blake3) => AddHash::Blake3,
+        },
     }
 }
 
@@ -112,6 +123,9 @@ type Created = (StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Stored>
 ///   is the content, as Kubo's clients send them. What all names begin with is the root; with `?directory=true`,
 ///   a directory around it.
 /// - `application/vnd.ipld.car` is a CAR, version 1 or 2. Each block is checked against its CID.
+/// - With `?private=true` the file is encrypted here under a new key (docs/spec/private-blobs.md); the CID is that of the
+///   ciphertext, and the answer holds key and link, which nobody can have again. A client that trusts no gateway encrypts by
+///   itself, as `rustdht add --private` does.
 #[utoipa::path(
     post, path = "/api/v1/blobs", tag = "blobs",
     params(AddQuery),
@@ -128,26 +142,86 @@ pub(crate) async fn post_blob(
 ) -> Result<Created, Problem> {
     let by = caller.may_add()?;
     let query: AddQuery = query::parse(request.uri())?;
+    let stored = take(&state, by, &query, query.private, request).await?.print();
+    let root = match &stored {
+        schema::Stored::Blob(blob) => Some(&blob.cid),
+        schema::Stored::Archive(archive) => archive.roots.first(),
+        schema::Stored::Private(blob) => Some(&blob.cid),
+    };
+    let location = root.map_or_else(|| "/ipfs/".to_owned(), |root| format!("/ipfs/{root}"));
+    let location = HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the CID fits no header"))?;
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(stored)))
+}
+
+/// Adds a file as ciphertext, whatever the query says of that; its link, with the key.
+///
+/// # Errors
+/// As of any upload.
+pub(crate) async fn add_private(state: &State, by: Principal, request: Request) -> Result<PrivateLink, Problem> {
+    let query: AddQuery = query::parse(request.uri())?;
+    match take(state, by, &query, true, request).await? {
+        Made::Sealed(sealed) => Ok(sealed.link),
+        Made::Open(..) => Err(Problem::unavailable("the file was not encrypted")),
+    }
+}
+
+/// What was made of a body.
+enum Made {
+    Open(Box<(schema::Stored, Option<File>)>),
+    Sealed(private::Sealed),
+}
+
+impl Made {
+    fn print(self) -> schema::Stored {
+        match self {
+            Self::Open(open) => open.0,
+            Self::Sealed(sealed) => schema::Stored::Private(sealed.print()),
+        }
+    }
+}
+
+/// Stores a body and keeps what came of it, as far as there is room.
+async fn take(
+    state: &State,
+    by: Principal,
+    query: &AddQuery,
+    private: bool,
+    request: Request,
+) -> Result<Made, Problem> {
     let _permit = state
         .uploads()
         .clone()
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))?;
+    // Until a root is known that leads to it.
+    let _hold = state.node().blobs().hold();
     let (parts, body) = request.into_parts();
-    let (allowance, body) = Allowance::new(&state, by, &parts.headers, body).await?;
+    let (allowance, body) = Allowance::new(state, by, &parts.headers, body).await?;
     let (pieces, stalled) = noting_a_stall(body);
     let pieces = allowance.count(pieces).boxed();
-    let stored = store(&state, &query, &parts.headers, pieces).await.map_err(|problem| {
-        if stalled.load(Ordering::Relaxed) { body::stalled() } else { allowance.explain(problem) }
-    })?;
-    allowance.keep(&state, &stored, query.pin.unwrap_or(true)).await?;
-    let root = match &stored {
-        schema::Stored::Blob(blob) => Some(&blob.cid),
-        schema::Stored::Archive(archive) => archive.roots.first(),
+    let made = if private {
+        private::store(state, query.options(), &parts.headers, pieces).await.map(Made::Sealed)
+    } else {
+        store(state, query, &parts.headers, pieces).await.map(|open| Made::Open(Box::new(open)))
     };
-    let location = root.map_or_else(|| "/ipfs/".to_owned(), |root| format!("/ipfs/{root}"));
-    let location = HeaderValue::try_from(location).map_err(|_| Problem::unavailable("the CID fits no header"))?;
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(stored)))
+    let mut made =
+        made.map_err(
+            |problem| {
+                if stalled.load(Ordering::Relaxed) { body::stalled() } else { allowance.explain(problem) }
+            },
+        )?;
+    let pin = query.pin.unwrap_or(true);
+    match &mut made {
+        Made::Open(open) => {
+            let (stored, file) = &mut **open;
+            allowance.keep(state, stored, pin).await?;
+            if let (schema::Stored::Blob(blob), Some(File { added, said })) = (stored, file) {
+                previews::uploaded(state, added, said.as_deref()).await.show(blob);
+            }
+        }
+        Made::Sealed(sealed) => allowance.keep(state, &schema::Stored::Private(sealed.print()), pin).await?,
+    }
+    Ok(made)
 }
 
 /// The pieces of a body.
@@ -172,18 +246,19 @@ async fn store(
     query: &AddQuery,
     headers: &HeaderMap,
     pieces: Pieces,
-) -> Result<schema::Stored, Problem> {
+) -> Result<(schema::Stored, Option<File>), Problem> {
     let blobs = state.node().blobs();
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let file = |bytes: Pieces| bytes.map(|piece| piece.map_err(cut)).boxed();
     match body::media_type(headers).as_str() {
         CAR => {
             let imported = blobs.import_car(file(pieces)).await.map_err(refused)?;
-            Ok(schema::Stored::Archive(schema::Archive {
+            let archive = schema::Archive {
                 roots: imported.roots.iter().map(ToString::to_string).collect(),
                 blocks: imported.blocks,
                 bytes: imported.bytes,
-            }))
+            };
+            Ok((schema::Stored::Archive(archive), None))
         }
         "multipart/form-data" => {
             let boundary = multipart::boundary(content_type)
@@ -198,14 +273,14 @@ async fn store(
                     Ok(DagKind::Symlink) => Some(SYMLINK.to_owned()),
                     _ => None,
                 };
-                return Ok(schema::Stored::Blob(describe(&added, said)));
+                return Ok((schema::Stored::Blob(describe(&added, said)), None));
             }
             let bytes = content.into_stream().map(|piece| piece.map_err(fault)).boxed();
-            Ok(schema::Stored::Blob(describe(&blobs.add(bytes, query.options()).await?, head.content_type)))
+            Ok(file_of(blobs.add(bytes, query.options()).await?, head.content_type))
         }
         _ => {
             let added = blobs.add(file(pieces), query.options()).await?;
-            Ok(schema::Stored::Blob(describe(&added, Some(content_type.to_owned()))))
+            Ok(file_of(added, Some(content_type.to_owned())))
         }
     }
 }
@@ -226,18 +301,31 @@ fn refused(error: BlobError) -> Problem {
     }
 }
 
+/// The media type that a client said. What curl and forms say when nobody said anything tells nothing about the bytes.
+fn told(said: Option<String>) -> Option<String> {
+    said.filter(|said| mime::tells(said))
+}
+
+/// A file that was added, and what its client said of its type.
+struct File {
+    added: Added,
+    said: Option<String>,
+}
+
+fn file_of(added: Added, said: Option<String>) -> (schema::Stored, Option<File>) {
+    (schema::Stored::Blob(describe(&added, said.clone())), Some(File { added, said }))
+}
+
 fn describe(added: &Added, said: Option<String>) -> schema::Blob {
-    // What curl and forms say when nobody said anything tells nothing about the bytes.
-    let told = said.filter(|said| {
-        let bare = said.split(';').next().unwrap_or("").trim();
-        !matches!(bare, "" | mime::UNKNOWN | "application/x-www-form-urlencoded" | "multipart/form-data")
-    });
-    let mime = told.unwrap_or_else(|| mime::sniff(&added.head).to_owned());
+    let mime = told(said).unwrap_or_else(|| mime::sniff(&added.head).to_owned());
     schema::Blob {
         cid: added.cid.to_string(),
         size: added.size,
         mime,
         digest_multibase: added.sha256.as_ref().and_then(digest::multibase_of),
+        sha256: added.sha256.as_ref().map(digest::hex_of),
+        image: None,
+        preview_refused: None,
     }
 }
 

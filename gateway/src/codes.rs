@@ -62,10 +62,14 @@ codes! {
     Misdirected = "misdirected", 421;
     /// The node would not be what the schema of its type asks for.
     SchemaViolation = "schema_violation", 422;
+    /// Another request is at it.
+    Locked = "locked", 423;
     /// Too many attempts in a short time.
     RateLimited = "rate_limited", 429;
     /// The law forbids the operator to serve it.
     DeniedByLaw = "denied_by_law", 451;
+    /// A body does not have the hash that it was sent with (tus).
+    ChecksumMismatch = "checksum_mismatch", 460;
     /// The website's file of redirects is not one.
     BadRedirects = "bad_redirects", 500;
     /// The name stands for nothing that is known.

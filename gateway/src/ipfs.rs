@@ -23,6 +23,7 @@ mod hosts;
 mod html;
 mod label;
 mod names;
+mod opened;
 mod path;
 mod preview;
 mod query;
@@ -50,6 +51,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use self::denied::{Denial, Denied, Root};
 pub(crate) use self::{
     gate::{Gate, Tunnelled},
+    opened::answer as answer_opened,
     shared::Content,
 };
 use self::{query::Query, serve::Ask};

@@ -50,6 +50,8 @@ mod nodes;
 mod openapi;
 mod pages;
 mod pins;
+mod previews;
+mod private_files;
 mod problem;
 mod query;
 mod recipients;
@@ -63,6 +65,7 @@ mod shared;
 mod status;
 mod telemetry;
 mod tokens;
+mod uploads;
 mod watch;
 mod yjs;
 

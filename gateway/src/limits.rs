@@ -33,8 +33,13 @@ pub const MAX_EDITORS: usize = 192;
 pub const MAX_WATCHERS: usize = 256;
 /// Blob uploads at once.
 pub const MAX_UPLOADS: usize = 64;
+/// How long an upload in parts waits for its client, from the last byte that came.
+pub const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 /// Requests for content being answered at once; further ones are refused with 429. Leaves connections to the API.
 pub const MAX_CONTENT_REQUESTS: usize = 512;
+/// Private files being opened at once; further ones are refused with 429. Each holds a segment of 1 MiB, and another that is being
+/// sent.
+pub const MAX_PRIVATE_READS: usize = 64;
 /// Entries shown of one directory; an archive holds them all.
 pub const MAX_LISTED_ENTRIES: usize = 50_000;
 /// A website's file of redirects (web redirects file specification, "Max File Size").

@@ -79,6 +79,12 @@ pub(crate) fn of_name(name: &str) -> Option<Cow<'static, str>> {
     Some(if mime.starts_with("text/") { format!("{mime}; charset=utf-8").into() } else { mime.into() })
 }
 
+/// Whether what a client says of a file's type says anything: this is what curl and forms say when nobody said it.
+pub(crate) fn tells(said: &str) -> bool {
+    let bare = said.split(';').next().unwrap_or("").trim();
+    !matches!(bare, "" | UNKNOWN | "application/x-www-form-urlencoded" | "multipart/form-data")
+}
+
 /// The type that the first bytes tell; text when they read as such.
 pub(crate) fn sniff(head: &[u8]) -> &'static str {
     for (offset, bytes, mime) in SIGNATURES {

@@ -32,7 +32,7 @@ error_pages! {
     "bad_kind" "bad_slot" "bad_value" "out_of_range" "duplicate_operation" "too_early" "stale" "immutable"
     "body_incomplete" "unauthenticated" "forbidden_origin" "insufficient_scope" "registration_closed" "not_found" "method_not_allowed" "body_timeout"
     "conflict" "not_a_document" "schema_violation" "rate_limited" "precondition_failed" "unsupported_media_type" "range_not_satisfiable" "not_implemented" "overloaded" "unavailable"
-    "timed_out" "bad_path" "not_acceptable" "denied" "misdirected" "denied_by_law" "bad_redirects" "name_unresolved" "quota_exceeded"
+    "timed_out" "bad_path" "not_acceptable" "denied" "misdirected" "denied_by_law" "bad_redirects" "name_unresolved" "quota_exceeded" "locked" "checksum_mismatch"
 }
 
 pub(crate) fn router() -> Router<State> {

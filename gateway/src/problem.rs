@@ -244,6 +244,11 @@ impl From<BlobError> for Problem {
             BlobError::Bounded(_) => Refusal::new(Code::TooLarge, error.to_string()).into(),
             BlobError::BadName(_) | BlobError::BadCar(_) => Self::malformed(error.to_string()),
             BlobError::Body(detail) => Self::new(HttpCode::BodyIncomplete, format!("the body ended early: {detail}")),
+            BlobError::Collecting => Self::new(HttpCode::Overloaded, error.to_string()),
+            BlobError::Roots(_) => {
+                tracing::error!(%error, "the block store was not collected");
+                Self::unavailable(error.to_string())
+            }
             BlobError::Storage(error) => {
                 tracing::error!(%error, "a request failed on the block store");
                 Self::unavailable("the block store cannot serve now; the log of the node says why")

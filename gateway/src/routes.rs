@@ -9,8 +9,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterE
 
 use crate::{
     State, accounts, admin, blobs, certificates, codes::HttpCode, commits, content, export, health, history, import,
-    ipfs, names, nodes, openapi, pages, pins, problem::Problem, recipients, routing, schemas, status,
-    telemetry::Measure, tokens, watch, yjs,
+    ipfs, names, nodes, openapi, pages, pins, private_files, problem::Problem, recipients, routing, schemas, status,
+    telemetry::Measure, tokens, uploads, watch, yjs,
 };
 
 /// Counts and times the requests of one resource under its path.
@@ -28,7 +28,9 @@ pub(crate) fn documented() -> OpenApiRouter<State> {
         .merge(watch::router())
         .merge(yjs::router())
         .merge(blobs::router())
+        .merge(uploads::router())
         .merge(pins::router())
+        .merge(private_files::router())
         .merge(ipfs::router())
         .merge(names::router())
         .merge(routing::router())

@@ -3,6 +3,7 @@
 mod accounts;
 mod authority;
 mod names;
+mod store;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub use self::{
     accounts::{Account, Accounts, NewToken, Token, Tokens},
     authority::{Certificate, Certificates, History, Recipient, Recipients, TypeSchema, TypeSchemas},
     names::{NameKey, NameKeys, PeerRecord, PeersFound, Providers, Published, Resolved},
+    store::{BlockStore, Collection},
 };
 
 /// An error: problem details of RFC 9457.
@@ -232,6 +234,8 @@ pub struct Done {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Stored {
+    /// A file, encrypted.
+    Private(PrivateBlob),
     /// A file or a directory.
     Blob(Blob),
     /// An archive.
@@ -263,6 +267,74 @@ pub struct Blob {
     #[serde(rename = "digestMultibase", default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "zQmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD")]
     pub digest_multibase: Option<String>,
+    /// The same in hex, as `sha256sum` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// What an image looks like. Absent of anything else, and while it is looked at.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// Why an image has no preview.
+    #[serde(rename = "previewRefused", default, skip_serializing_if = "Option::is_none")]
+    pub preview_refused: Option<PreviewRefused>,
+}
+
+/// What an image looks like.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Image {
+    /// In pixels, as it is to be shown.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+    /// A blurred image in some thirty characters (blurha.sh).
+    pub blurhash: String,
+    /// A smaller image; absent where the image itself is small.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnail: Option<Thumbnail>,
+}
+
+/// A smaller image.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Thumbnail {
+    /// Its CID.
+    pub cid: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its media type.
+    pub mime: String,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+}
+
+/// Why an image has no preview. The image itself is stored all the same.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PreviewRefused {
+    /// `too_many_pixels`, `too_many_bytes`, `too_slow` or `broken`.
+    #[schema(example = "too_many_pixels")]
+    pub reason: String,
+    /// The same in words.
+    pub detail: String,
+}
+
+/// A file that was encrypted and added.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PrivateBlob {
+    /// The CID of the ciphertext.
+    pub cid: String,
+    /// Bytes of the plaintext.
+    pub size: u64,
+    /// Bytes of the ciphertext.
+    pub stored: u64,
+    /// The media type of the plaintext, as the client says or as its first bytes tell.
+    pub mime: String,
+    /// The key, base64url; this gateway keeps it nowhere.
+    pub key: String,
+    /// CID and key as a link: whoever has it reads the file.
+    #[schema(
+        example = "ipfs://bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy#key=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE&type=text/plain"
+    )]
+    pub link: String,
 }
 
 /// Where a path leads.

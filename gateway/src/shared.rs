@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::http::Uri;
 use metrics_exporter_prometheus::PrometheusHandle;
-use rustdht_core::ports::{DnsLinks, Names};
+use rustdht_core::ports::{DnsLinks, Names, Previews, UploadStore};
 use rustdht_node::{Node, Principal, TokenId};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +15,10 @@ use crate::{
     auth::{Access, Caller},
     codes::HttpCode,
     ipfs::{Content, Denied},
-    limits,
+    limits, previews,
     problem::Problem,
     tokens::{Grant, Holder, Scope, Tokens},
+    uploads,
 };
 
 /// What every handler shares. A clone is a reference.
@@ -42,6 +43,8 @@ struct Inner {
     editors: Arc<Semaphore>,
     imports: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    upload_desk: uploads::Desk,
+    preview_desk: previews::Desk,
 }
 
 impl std::fmt::Debug for State {
@@ -86,6 +89,8 @@ impl State {
             editors: Arc::new(Semaphore::new(limits::MAX_EDITORS)),
             imports: Arc::new(Semaphore::new(limits::MAX_IMPORTS)),
             uploads: Arc::new(Semaphore::new(limits::MAX_UPLOADS)),
+            upload_desk: uploads::Desk::default(),
+            preview_desk: previews::Desk::default(),
         })))
     }
 
@@ -103,6 +108,31 @@ impl State {
     /// What is not served. The first binding holds.
     pub fn bind_denied(&self, denied: Arc<dyn Denied>) {
         self.0.ipfs.bind_denied(denied);
+    }
+
+    /// Where uploads in parts are kept; without, there are none. The first binding holds.
+    pub fn bind_uploads(&self, store: Arc<dyn UploadStore>) {
+        self.0.upload_desk.bind(store);
+    }
+
+    /// What makes previews of images; without, there are none. The first binding holds.
+    pub fn bind_previews(&self, previews: Arc<dyn Previews>) {
+        self.0.preview_desk.bind(previews);
+    }
+
+    /// Gives up the uploads in parts that nothing came for in [`limits::UPLOAD_EXPIRY`]. To be called now and then.
+    pub async fn expire_uploads(&self) {
+        self.0.upload_desk.expire(self.now_ms()).await;
+    }
+
+    /// Uploads in parts.
+    pub(crate) fn upload_desk(&self) -> &uploads::Desk {
+        &self.0.upload_desk
+    }
+
+    /// Previews of images.
+    pub(crate) fn preview_desk(&self) -> &previews::Desk {
+        &self.0.preview_desk
     }
 
     /// Where IPNS records come from.
@@ -140,6 +170,11 @@ impl State {
         let mut bytes = [0; N];
         self.0.system.entropy.fill(&mut bytes);
         bytes
+    }
+
+    /// Where randomness comes from.
+    pub(crate) fn entropy(&self) -> &dyn rustdht_core::Entropy {
+        &*self.0.system.entropy
     }
 
     /// The id of a new token.

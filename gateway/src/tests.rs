@@ -11,9 +11,13 @@ mod kinds;
 mod live;
 mod nodes;
 mod pins;
+mod previews;
+mod private_files;
 mod routing;
 mod sockets;
+mod store;
 mod tokens;
+mod tus;
 mod uploads;
 mod yjs;
 
@@ -28,6 +32,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use rustdht_blobs::Previewer;
 use rustdht_core::{Mode, Soul};
 use rustdht_node::{At, Config as NodeConfig, Founding, Node, PinsConfig, Ports, RenderOptions};
 use rustdht_testkit::{ManualClock, MemoryStore, Recorder, SeededEntropy, TempBlobs};
@@ -97,9 +102,10 @@ impl App {
     async fn keeping(config: Config, pins: PinsConfig) -> Self {
         let clock = Arc::new(ManualClock::new(NOW_MS));
         let entropy = Arc::new(SeededEntropy::new(1));
+        let blobs = Arc::new(TempBlobs::default());
         let ports = Ports {
             store: Arc::new(MemoryStore::default()),
-            blobs: Arc::new(TempBlobs::default()),
+            blobs: blobs.clone(),
             clock: clock.clone(),
             entropy: entropy.clone(),
         };
@@ -117,6 +123,8 @@ impl App {
         }
         let (readiness, stopping) = (Readiness::default(), CancellationToken::new());
         let state = State::new(node.clone(), config, system, readiness.clone(), None, stopping.clone()).unwrap();
+        state.bind_uploads(Arc::new(blobs.store().clone()));
+        state.bind_previews(Arc::new(Previewer::new(blobs.store().clone())));
         Self { router: router(state.clone()), node, state, clock, readiness, stopping }
     }
 

@@ -8,6 +8,7 @@ use rustdht_core::ports::{BlobError, BlockSource, Fetch};
 
 use crate::{
     digest::{Digest, Place, hashes_to, verify},
+    holds::Holds,
     metrics,
     node::Node,
     shelf::{Found, Shelf},
@@ -18,19 +19,20 @@ use crate::{
 pub(crate) struct Blocks {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) writer: Arc<Writer>,
+    pub(crate) holds: Arc<Holds>,
     /// Of one read: begun with the first block that is not here.
     session: Option<OnceLock<Arc<dyn BlockSource>>>,
 }
 
 impl Blocks {
     pub(crate) fn new(shelf: Arc<Shelf>, writer: Writer) -> Self {
-        Self { shelf, writer: Arc::new(writer), session: None }
+        Self { shelf, writer: Arc::new(writer), holds: Arc::default(), session: None }
     }
 
     /// The same blocks, for a read of one DAG: those that are missing are asked for in one session.
     pub(crate) fn of_one_dag(&self) -> Arc<Self> {
-        let (shelf, writer) = (Arc::clone(&self.shelf), Arc::clone(&self.writer));
-        Arc::new(Self { shelf, writer, session: Some(OnceLock::new()) })
+        let (shelf, writer, holds) = (Arc::clone(&self.shelf), Arc::clone(&self.writer), Arc::clone(&self.holds));
+        Arc::new(Self { shelf, writer, holds, session: Some(OnceLock::new()) })
     }
 
     /// Where to ask for a block that is not here.

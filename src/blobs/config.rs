@@ -3,6 +3,24 @@ use std::path::PathBuf;
 /// Greatest `pack_bytes`: offsets inside a pack are 32 bits wide.
 const MAX_PACK_BYTES: u64 = 2 << 30;
 
+/// What unfinished uploads may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadBounds {
+    /// Greatest length of one in bytes. 64 GiB by default.
+    pub max_bytes: u64,
+    /// Unfinished ones at once; a quarter of it for one holder. Each has a file of its own and some KiB in memory. 1,024 by
+    /// default.
+    pub max_open: usize,
+    /// Bytes received of all unfinished ones together. 256 GiB by default.
+    pub max_open_bytes: u64,
+}
+
+impl Default for UploadBounds {
+    fn default() -> Self {
+        Self { max_bytes: 64 << 30, max_open: 1024, max_open_bytes: 256 << 30 }
+    }
+}
+
 /// Where blocks are kept, and the bounds of the store.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -12,13 +30,15 @@ pub struct Config {
     pub pack_bytes: u64,
     /// Adds that run at once; further ones wait. Each holds about 6 MiB. 32 by default.
     pub max_adds: usize,
+    /// Uploads in parts.
+    pub uploads: UploadBounds,
 }
 
 impl Config {
     /// The defaults, in `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), pack_bytes: 1 << 30, max_adds: 32 }
+        Self { dir: dir.into(), pack_bytes: 1 << 30, max_adds: 32, uploads: UploadBounds::default() }
     }
 
     pub(crate) fn pack_bytes(&self) -> u64 {

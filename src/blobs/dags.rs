@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use cid::Cid;
 use futures::stream::BoxStream;
 use rustdht_core::ports::{
-    AddOptions, Added, BlobError, BoxByteStream, CarImported, CarOptions, DagEntry, DagStore, Fetch, PathError,
-    Resolved, TreeItem,
+    AddOptions, Added, BlobError, BlobStore as _, BoxByteStream, CarImported, CarOptions, DagEntry, DagStore, Fetch,
+    PathError, Resolved, TreeItem,
 };
 
 use crate::{
@@ -41,6 +41,7 @@ impl DagStore for Store {
 
     async fn import_car(&self, body: BoxByteStream) -> Result<CarImported, BlobError> {
         let _turn = self.adds.acquire().await.map_err(std::io::Error::other)?;
+        let _hold = self.hold();
         car::import(&self.blocks, body).await
     }
 
@@ -50,6 +51,7 @@ impl DagStore for Store {
         options: AddOptions,
     ) -> Result<Added, BlobError> {
         let _turn = self.adds.acquire().await.map_err(std::io::Error::other)?;
+        let _hold = self.hold();
         tree::add(&self.blocks, items, options).await
     }
 }

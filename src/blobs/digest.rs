@@ -86,6 +86,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The key of the block of a CID in bytes, if it is kept under one.
+    pub(crate) fn of_bytes(cid: &[u8]) -> Option<Digest> {
+        match Self::of(&Cid::try_from(cid).ok()?) {
+            Self::Stored(digest) => Some(digest),
+            Self::Inline(_) | Self::Unknown => None,
+        }
+    }
+}
+
 impl Digest {
     /// The key of the note that leads from a file's sha2-256 to its root.
     pub(crate) const fn whole_file(sha256: [u8; 32]) -> Self {
@@ -95,6 +105,11 @@ impl Digest {
     /// The key of a block with this sha2-256.
     pub(crate) const fn sha2(sha256: [u8; 32]) -> Self {
         Self { function: Function::Sha2, bytes: sha256 }
+    }
+
+    /// The key of a block with this blake3.
+    pub(crate) const fn blake3(digest: [u8; 32]) -> Self {
+        Self { function: Function::Blake3, bytes: digest }
     }
 
     /// The key as bytes.
@@ -181,6 +196,11 @@ pub(crate) fn make_cid(codec: u64, hash: AddHash, data: &[u8]) -> Cid {
 /// CIDv1 with a sha2-256 that is known.
 pub(crate) fn sha2_cid(codec: u64, sha256: &[u8; 32]) -> Cid {
     wrap(codec, SHA2_256, sha256)
+}
+
+/// CIDv1 with a blake3 that is known.
+pub(crate) fn blake3_cid(codec: u64, digest: &[u8; 32]) -> Cid {
+    wrap(codec, BLAKE3, digest)
 }
 
 /// The sha2-256 of a CID's block, if it says one.

@@ -14,6 +14,9 @@ pub enum Error {
     /// Another process has the folder open.
     #[error("the blob folder {0} is in use by another process")]
     InUse(PathBuf),
+    /// The bucket could not be read.
+    #[error("the bucket of the blobs cannot be read: {0}")]
+    Bucket(io::Error),
     /// A pack or its index could not be read or repaired.
     #[error("{path}: {source}")]
     Pack {

@@ -3,7 +3,7 @@
 //! ```text
 //!   add, tree, car import ---> dag (chunks, hashes) ---> writer ---> packs/00000000.pack, .idx
 //!                                                          |               ^
-//!                                                        syncer (flush)    | pread
+//!                                                        syncer (flush)    | pread, or objects of a bucket
 //!   read --> walk (seeks, reads ahead) ------------------------------> shelf (index in memory)
 //!   resolve, entries, tar, car export --'--- what is not here ---> BlockSource, bound late
 //! ```
@@ -15,12 +15,14 @@
 //! - A file is a UnixFS DAG, made by `rust-unixfs` with the profiles of IPIP-499, read by a reader of our own. Directories
 //!   are made here: their roots are those of Kubo, and so is where they begin to be sharded.
 //! - The SHA-256 of a whole file leads to its root, whatever its blocks are hashed with.
+//! - An upload in parts survives a kill: its chunks are blocks as they come, and a journal knows them (`uploads`).
+//! - Images have previews, decoded within bounds (`preview`).
+//! - Blocks that nothing keeps are removed while reads and adds go on (`gc`).
 //! - Whatever a DAG or an archive of a stranger claims, it costs memory by named bounds only, and an archive or listing
 //!   that contradicts itself ends in an error that says where.
 //!
 //! Deliberately unknown here: HTTP, the network (a [`BlockSource`](rustdht_core::ports::BlockSource) stands for it),
-//! who references a blob, and how long it is kept. Blocks are never deleted yet; those of an add that broke off stay
-//! in their pack.
+//! and who references a blob and for how long: a [`RootSource`](rustdht_core::ports::RootSource) tells.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -45,6 +47,7 @@
 mod add;
 mod ahead;
 mod blocks;
+mod bucket;
 mod car;
 mod config;
 mod dag;
@@ -53,12 +56,16 @@ mod dags;
 mod digest;
 mod directory;
 mod error;
+mod folder;
+mod gc;
 mod hamt;
+mod holds;
 mod index;
 mod metrics;
 mod names;
 mod node;
 mod pack;
+mod preview;
 mod protobuf;
 mod recovery;
 mod resolve;
@@ -68,12 +75,14 @@ mod syncer;
 mod tar;
 mod tree;
 mod unixfs;
+mod uploads;
 mod value;
 mod view;
 mod walk;
 mod writer;
 
-pub use config::Config;
+pub use config::{Config, UploadBounds};
 pub use error::Error;
 pub use names::IpnsRecords;
+pub use preview::Previewer;
 pub use store::Store;

@@ -60,7 +60,7 @@ pub(crate) fn recover(packs: &Path, index: &Index) -> Result<Active, Error> {
         let last = numbers.last() == Some(number);
         let path = pack_path(packs, *number);
         let pack = load(packs, *number, last).map_err(|source| Error::Pack { path, source })?;
-        pack.entries.iter().for_each(|entry| index.insert(*number, entry));
+        pack.entries.iter().for_each(|entry| index.insert(*number, entry, true));
         active = Some(pack);
     }
     index.publish();
@@ -70,19 +70,26 @@ pub(crate) fn recover(packs: &Path, index: &Index) -> Result<Active, Error> {
     }
 }
 
-/// The numbers of the packs, ascending. Index files that were never finished are removed.
+/// The numbers of the packs, ascending. Index files that were never finished, or whose pack is gone, are removed.
 fn numbers(packs: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
+    let mut indices = Vec::new();
     for item in fs::read_dir(packs)? {
         let path: PathBuf = item?.path();
         let Some(number) = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()) else { continue };
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("pack") => numbers.push(number),
             Some("tmp") => fs::remove_file(&path)?,
+            Some("idx") => indices.push((number, path)),
             _ => {}
         }
     }
     numbers.sort_unstable();
+    for (number, path) in indices {
+        if numbers.binary_search(&number).is_err() {
+            fs::remove_file(&path)?;
+        }
+    }
     Ok(numbers)
 }
 

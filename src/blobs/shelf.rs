@@ -1,25 +1,22 @@
 //! The reading side: the index and the packs that it points into.
 
 use std::{
-    collections::VecDeque,
-    fs::File,
     io,
-    path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use rustdht_core::ports::BlockSource;
+use tokio::task::spawn_blocking;
 
 use crate::{
+    bucket::Bucket,
     digest::Digest,
+    folder::Folder,
     index::{Index, Location},
     metrics,
-    pack::{pack_path, record},
+    pack::Entry,
 };
-
-/// Packs kept open for reading; others are opened again when they are needed.
-const MAX_OPEN_PACKS: usize = 64;
 
 /// What became of a read.
 pub(crate) enum Found {
@@ -31,18 +28,26 @@ pub(crate) enum Found {
     Nothing,
 }
 
+/// Where packs lie.
+#[derive(Clone)]
+pub(crate) enum Volume {
+    /// As files.
+    Folder(Arc<Folder>),
+    /// As objects.
+    Bucket(Arc<Bucket>),
+}
+
 /// Reads blocks. Never waits for a writer.
 pub(crate) struct Shelf {
     pub(crate) index: Index,
-    dir: PathBuf,
-    open: Mutex<VecDeque<(u32, Arc<File>)>>,
+    pub(crate) volume: Volume,
     /// Where missing blocks come from, and who hears of new ones.
     pub(crate) source: OnceLock<Arc<dyn BlockSource>>,
 }
 
 impl Shelf {
-    pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { index: Index::new(), dir, open: Mutex::default(), source: OnceLock::new() }
+    pub(crate) fn new(volume: Volume) -> Self {
+        Self { index: Index::new(), volume, source: OnceLock::new() }
     }
 
     /// A block can be read from now on.
@@ -54,41 +59,123 @@ impl Shelf {
         }
     }
 
-    /// Reads a block from the disk, without blocking the caller's thread.
-    pub(crate) async fn read(self: &Arc<Self>, digest: Digest) -> io::Result<Found> {
-        let Some(location) = self.index.get(&digest) else { return Ok(Found::Nothing) };
-        let shelf = Arc::clone(self);
-        tokio::task::spawn_blocking(move || shelf.read_at(&digest, location)).await.map_err(io::Error::other)?
-    }
-
-    fn read_at(&self, digest: &Digest, location: Location) -> io::Result<Found> {
-        let file = self.pack(location.pack)?;
-        match record::read(&file, location.offset, location.data_len, digest)? {
-            Some(block) => Ok(Found::Whole(block)),
-            None => {
-                tracing::warn!(pack = location.pack, offset = location.offset, "a block on the disk is damaged");
-                metrics::damaged();
-                self.index.remove(digest, location);
-                Ok(Found::Damaged)
+    /// Reads a block, without blocking the caller's thread.
+    pub(crate) async fn read(&self, digest: Digest) -> io::Result<Found> {
+        let Some(mut location) = self.index.get(&digest) else { return Ok(Found::Nothing) };
+        loop {
+            let found = self.volume.read(digest, location).await;
+            if let Ok(Some(block)) = found {
+                return Ok(Found::Whole(block));
+            }
+            match self.index.get(&digest) {
+                None => return Ok(Found::Nothing),
+                // A collection moved it, and its pack may be gone.
+                Some(now) if now != location => location = now,
+                Some(_) => {
+                    found?;
+                    tracing::warn!(pack = location.pack, offset = location.offset, "a stored block is damaged");
+                    metrics::damaged();
+                    self.index.remove(&digest, location);
+                    return Ok(Found::Damaged);
+                }
             }
         }
     }
+}
 
-    fn pack(&self, number: u32) -> io::Result<Arc<File>> {
-        let find = |open: &mut VecDeque<(u32, Arc<File>)>| {
-            let at = open.iter().position(|(held, _)| *held == number)?;
-            let pair = open.remove(at)?;
-            let file = Arc::clone(&pair.1);
-            open.push_front(pair);
-            Some(file)
-        };
-        if let Some(file) = find(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(file);
+impl Volume {
+    /// Reads a block; `None` when its record does not hold it whole. `NotFound` when its pack is gone.
+    pub(crate) async fn read(&self, digest: Digest, location: Location) -> io::Result<Option<Bytes>> {
+        match self {
+            Self::Folder(folder) => on_a_thread(folder, move |folder| folder.read(&digest, location)).await,
+            Self::Bucket(bucket) => bucket.read(&digest, location).await,
         }
-        let file = Arc::new(File::open(pack_path(&self.dir, number))?);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.push_front((number, Arc::clone(&file)));
-        open.truncate(MAX_OPEN_PACKS);
-        Ok(file)
+    }
+
+    /// The packs that are there and their lengths in bytes, ascending.
+    pub(crate) async fn packs(&self) -> io::Result<Vec<(u32, u64)>> {
+        match self {
+            Self::Folder(folder) => on_a_thread(folder, Folder::packs).await,
+            Self::Bucket(bucket) => bucket.packs().await,
+        }
+    }
+
+    /// What a pack that is complete holds: where its last record ends, and its records.
+    pub(crate) async fn entries(&self, number: u32, len: u64) -> io::Result<(u64, Vec<Entry>)> {
+        match self {
+            Self::Folder(folder) => on_a_thread(folder, move |folder| folder.entries(number, len)).await,
+            Self::Bucket(bucket) => bucket.entries(number, len).await,
+        }
+    }
+
+    /// Writes which records of a complete pack are still wanted.
+    pub(crate) async fn write_index(&self, number: u32, end: u64, entries: Vec<Entry>) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => on_a_thread(folder, move |folder| folder.write_index(number, end, &entries)).await,
+            Self::Bucket(bucket) => bucket.write_index(number, end, &entries).await,
+        }
+    }
+
+    /// Removes a pack. Who is reading it finds its blocks where they are now.
+    pub(crate) async fn remove(&self, number: u32) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => on_a_thread(folder, move |folder| folder.remove(number)).await,
+            Self::Bucket(bucket) => bucket.remove(number).await,
+        }
+    }
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    folder: &Arc<Folder>,
+    work: impl FnOnce(&Folder) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let folder = Arc::clone(folder);
+    spawn_blocking(move || work(&folder)).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use super::*;
+    use crate::{
+        digest::sha2_256,
+        pack::{pack_path, record},
+    };
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_block_that_is_moved_all_the_time_is_found_every_time() {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = Arc::new(Folder::new(dir.path().to_owned()));
+        let shelf = Arc::new(Shelf::new(Volume::Folder(Arc::clone(&folder))));
+        let digest = sha2_256(b"moved");
+        let pack = record::encode(&digest, b"moved");
+        let entry = Entry { digest, offset: 0, data_len: 5 };
+        fs::write(pack_path(dir.path(), 0), &pack).unwrap();
+        shelf.index.insert(0, &entry, false);
+        let moving = AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let at = |pack| Location { pack, offset: 0, data_len: 5 };
+                for number in 0..3000 {
+                    fs::write(pack_path(dir.path(), number + 1), &pack).unwrap();
+                    assert!(shelf.index.moved(&digest, at(number), at(number + 1)));
+                    folder.remove(number).unwrap();
+                }
+                moving.store(false, Ordering::SeqCst);
+            });
+            let reading = async {
+                let mut reads = 0;
+                while moving.load(Ordering::SeqCst) {
+                    assert!(matches!(shelf.read(digest).await.unwrap(), Found::Whole(block) if block == "moved"));
+                    reads += 1;
+                }
+                reads
+            };
+            assert!(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(reading)) > 100);
+        });
     }
 }

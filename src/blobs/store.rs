@@ -1,4 +1,4 @@
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,20 +8,29 @@ use futures::{
     stream::{self, BoxStream},
 };
 use multihash::Multihash;
-use rustdht_core::ports::{AddOptions, Added, BlobError, BlobStat, BlobStore, BlockSource, BoxByteStream};
+use object_store::ObjectStore;
+use rustdht_core::ports::{
+    AddOptions, Added, BlobError, BlobStat, BlobStore, BlobUsage, BlockSource, BoxByteStream, CollectOptions,
+    Collected, Hold, RootSource,
+};
 use tokio::sync::Semaphore;
 
 use crate::{
     Config, Error, add,
     blocks::Blocks,
+    bucket::Bucket,
     digest::{Place, verify},
+    folder::Folder,
+    gc::{self, Collector},
+    index::Index,
     metrics, recovery,
-    shelf::Shelf,
+    shelf::{Shelf, Volume},
+    uploads::Uploads,
     walk::Walk,
-    writer::{Ticket, Writer},
+    writer::{Target, Ticket, Writer},
 };
 
-/// A block store in a folder, and the files in it. A cheap clone of one store.
+/// A block store in a folder or a bucket, and the files in it. A cheap clone of one store.
 ///
 /// The last clone to go waits until what was sent to the disk is written; [`BlobStore::close`] does so without blocking
 /// the thread.
@@ -29,6 +38,10 @@ use crate::{
 pub struct Store {
     pub(crate) blocks: Arc<Blocks>,
     pub(crate) adds: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Uploads>,
+    collector: Arc<Collector>,
+    /// Where a collection may put what does not fit into memory.
+    scratch: PathBuf,
 }
 
 impl std::fmt::Debug for Store {
@@ -48,12 +61,48 @@ impl Store {
         metrics::describe();
         let packs = config.dir.join("packs");
         let lock = recovery::take(&config.dir, &packs)?;
-        let shelf = Arc::new(Shelf::new(packs.clone()));
+        let folder = Arc::new(Folder::new(packs.clone()));
+        let shelf = Shelf::new(Volume::Folder(Arc::clone(&folder)));
         let active = recovery::recover(&packs, &shelf.index)?;
-        let writer = Writer::start(Arc::clone(&shelf), packs, active, config.pack_bytes(), lock)
-            .map_err(|source| Error::Pack { path: config.dir, source })?;
-        let blocks = Blocks::new(shelf, writer);
-        Ok(Self { blocks: Arc::new(blocks), adds: Arc::new(Semaphore::new(config.max_adds.max(1))) })
+        let target = Target::Folder { folder, active, pack_bytes: config.pack_bytes() };
+        Self::start(config, shelf, target, lock)
+    }
+
+    /// Opens a bucket, or what a prefix of one holds: `objects`. No other store may write to it. The folder of the
+    /// configuration holds a lock and nothing that lasts. Packs have 16 MiB at most, whatever the configuration says.
+    ///
+    /// A block is kept when the PUT of its pack is answered. The runtime that this runs in carries the uploads: close the
+    /// store before it ends.
+    ///
+    /// # Errors
+    /// When the folder is not writable or in use, or the bucket cannot be read.
+    pub async fn open_bucket(config: Config, objects: Arc<dyn ObjectStore>) -> Result<Self, Error> {
+        metrics::describe();
+        let lock = recovery::take(&config.dir, &config.dir)?;
+        let index = Index::new();
+        let bucket = Arc::new(Bucket::open(objects, &index).await.map_err(Error::Bucket)?);
+        index.publish();
+        let shelf = Shelf { index, ..Shelf::new(Volume::Bucket(Arc::clone(&bucket))) };
+        Self::start(config, shelf, Target::Bucket(bucket), lock)
+    }
+
+    fn start(config: Config, shelf: Shelf, target: Target, lock: std::fs::File) -> Result<Self, Error> {
+        let shelf = Arc::new(shelf);
+        let writer = Writer::start(Arc::clone(&shelf), target, lock)
+            .map_err(|source| Error::Pack { path: config.dir.clone(), source })?;
+        let blocks = Arc::new(Blocks::new(shelf, writer));
+        let dir = config.dir.join("uploads");
+        let uploads = Uploads::open(dir.clone(), config.uploads, Arc::clone(&blocks))
+            .map_err(|source| Error::Pack { path: dir, source })?;
+        let mut scratch = config.dir;
+        scratch.push("collecting");
+        Ok(Self {
+            blocks,
+            uploads,
+            adds: Arc::new(Semaphore::new(config.max_adds.max(1))),
+            collector: Arc::new(Collector::new()),
+            scratch,
+        })
     }
 
     /// Says where missing blocks come from. Only the first call counts.
@@ -68,6 +117,7 @@ impl Store {
 impl BlobStore for Store {
     async fn add(&self, body: BoxByteStream, options: AddOptions) -> Result<Added, BlobError> {
         let _turn = self.adds.acquire().await.map_err(std::io::Error::other)?;
+        let _hold = self.hold();
         add::add(&self.blocks, body, options).await
     }
 
@@ -103,6 +153,7 @@ impl BlobStore for Store {
             Place::Stored(digest) => digest,
         };
         verify(cid, &bytes).await?;
+        let _hold = self.hold();
         let ticket = Ticket::default();
         self.blocks.writer.append(digest, bytes, &ticket).await?;
         Ok(self.blocks.writer.flush(&ticket).await?)
@@ -115,7 +166,7 @@ impl BlobStore for Store {
     async fn has(&self, cid: &Cid) -> Result<bool, BlobError> {
         Ok(match Place::of(cid) {
             Place::Inline(_) => true,
-            Place::Stored(digest) => self.blocks.shelf.index.get(&digest).is_some(),
+            Place::Stored(digest) => self.blocks.shelf.index.peek(&digest).is_some(),
             Place::Unknown => false,
         })
     }
@@ -123,7 +174,7 @@ impl BlobStore for Store {
     async fn block_size(&self, cid: &Cid) -> Result<Option<u64>, BlobError> {
         Ok(match Place::of(cid) {
             Place::Inline(inline) => Some(inline.len() as u64),
-            Place::Stored(digest) => self.blocks.shelf.index.get(&digest).map(|found| u64::from(found.data_len)),
+            Place::Stored(digest) => self.blocks.shelf.index.peek(&digest).map(|found| u64::from(found.data_len)),
             Place::Unknown => None,
         })
     }
@@ -138,7 +189,30 @@ impl BlobStore for Store {
         self.blocks.shelf.index.totals()
     }
 
+    fn hold(&self) -> Hold {
+        Hold::new(self.blocks.holds.take(&self.blocks.shelf.index))
+    }
+
+    async fn flush(&self) -> Result<(), BlobError> {
+        Ok(self.blocks.writer.flush(&Ticket::default()).await?)
+    }
+
+    async fn collect(&self, roots: Arc<dyn RootSource>, options: CollectOptions) -> Result<Collected, BlobError> {
+        let parts = gc::Parts {
+            blocks: Arc::clone(&self.blocks),
+            uploads: Arc::clone(&self.uploads),
+            scratch: self.scratch.clone(),
+        };
+        self.collector.collect(parts, roots, options).await
+    }
+
+    async fn usage(&self) -> Result<BlobUsage, BlobError> {
+        self.collector.usage(&self.blocks).await
+    }
+
     async fn close(&self) {
+        self.collector.stop().await;
+        self.uploads.close().await;
         self.blocks.writer.close().await;
     }
 }

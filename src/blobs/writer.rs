@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io,
-    path::PathBuf,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
 };
@@ -12,8 +11,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    bucket::Bucket,
     digest::Digest,
     error::Failure,
+    folder::Folder,
+    index::{Location, Placed},
     pack::{
         Entry,
         index_file::MAX_ENTRIES,
@@ -30,7 +32,34 @@ const QUEUED_COMMANDS: usize = 4;
 enum Command {
     Append { digest: Digest, data: Bytes, ticket: Ticket },
     Flush { ticket: Ticket, waiter: Waiter },
+    Move { placed: Placed, data: Bytes, ticket: Ticket },
+    Forget { stale: Vec<Placed>, cutoff: u32, done: oneshot::Sender<Vec<Placed>> },
+    Restore { forgotten: Vec<Placed>, done: oneshot::Sender<()> },
+    Complete { pack: Option<u32>, done: oneshot::Sender<Result<Completed, Failure>> },
     Close,
+}
+
+/// What there is to know when a pack was completed.
+pub(crate) struct Completed {
+    /// The first pack that is not.
+    pub(crate) open: u32,
+    /// What the pack holds that was completed.
+    pub(crate) sealed: Option<Sealed>,
+}
+
+/// Where records go.
+pub(crate) enum Target {
+    /// To the end of a file.
+    Folder {
+        /// Where files are.
+        folder: Arc<Folder>,
+        /// The one that is written.
+        active: Active,
+        /// A pack is complete before it grows past this.
+        pack_bytes: u64,
+    },
+    /// To the open pack of a bucket.
+    Bucket(Arc<Bucket>),
 }
 
 /// Blocks that stand or fall together: the first failure to write one of them.
@@ -48,24 +77,21 @@ impl Ticket {
 pub(crate) struct Writer {
     commands: Option<mpsc::Sender<Command>>,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+    /// Uploads are carried by the runtime, perhaps on the thread that drops this.
+    waits_when_dropped: bool,
 }
 
 impl Writer {
     /// Starts the thread. `lock` is held until it ends.
-    pub(crate) fn start(
-        shelf: Arc<Shelf>,
-        packs: PathBuf,
-        active: Active,
-        pack_bytes: u64,
-        lock: File,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(shelf: Arc<Shelf>, target: Target, lock: File) -> io::Result<Self> {
         let (commands, mut received) = mpsc::channel(QUEUED_COMMANDS);
-        let syncer = Arc::new(Syncer::default());
+        let waits_when_dropped = matches!(target, Target::Folder { .. });
+        let syncer = Arc::new(Syncer::new(&shelf.volume));
         let flushing = thread::Builder::new().name("blobs-flush".into()).spawn({
-            let (syncer, packs) = (Arc::clone(&syncer), packs.clone());
-            move || syncer.run(&packs)
+            let syncer = Arc::clone(&syncer);
+            move || syncer.run()
         })?;
-        let mut thread = Thread { shelf, packs, active, pack_bytes, syncer };
+        let mut thread = Thread { shelf, target, syncer };
         let writing = thread::Builder::new().name("blobs-write".into()).spawn(move || {
             while let Some(command) = received.blocking_recv() {
                 match command {
@@ -82,7 +108,7 @@ impl Writer {
                 tracing::warn!(%error, "the lock of the block store was not given back");
             }
         })?;
-        Ok(Self { commands: Some(commands), thread: Mutex::new(Some(writing)) })
+        Ok(Self { commands: Some(commands), thread: Mutex::new(Some(writing)), waits_when_dropped })
     }
 
     async fn send(&self, command: Command) -> Result<(), Failure> {
@@ -102,6 +128,35 @@ impl Writer {
         done.await.map_err(|_| Failure::closed())?
     }
 
+    /// Writes a block that lies in a pack which is to go once more, unless it lies elsewhere by now. A failure goes to the
+    /// ticket.
+    pub(crate) async fn relocate(&self, placed: Placed, data: Bytes, ticket: &Ticket) -> Result<(), Failure> {
+        self.send(Command::Move { placed, data, ticket: ticket.clone() }).await
+    }
+
+    /// Forgets blocks that were neither used nor reached since collection `cutoff` began, and says which: adds that find a
+    /// block to be here come before or after, never in between.
+    pub(crate) async fn forget(&self, stale: Vec<Placed>, cutoff: u32) -> Result<Vec<Placed>, Failure> {
+        let (done, forgotten) = oneshot::channel();
+        self.send(Command::Forget { stale, cutoff, done }).await?;
+        forgotten.await.map_err(|_| Failure::closed())
+    }
+
+    /// Takes forgotten blocks back.
+    pub(crate) async fn restore(&self, forgotten: Vec<Placed>) -> Result<(), Failure> {
+        let (done, restored) = oneshot::channel();
+        self.send(Command::Restore { forgotten, done }).await?;
+        restored.await.map_err(|_| Failure::closed())
+    }
+
+    /// The first pack that is not complete, after completing `pack` if it is that one. Complete ones do not change any more.
+    /// Of the one that was completed no index is written: who asks is about to empty it.
+    pub(crate) async fn complete(&self, pack: Option<u32>) -> Result<Completed, Failure> {
+        let (done, completed) = oneshot::channel();
+        self.send(Command::Complete { pack, done }).await?;
+        completed.await.map_err(|_| Failure::closed())?
+    }
+
     /// Writes and flushes what was sent before, seals the active pack and ends the threads.
     pub(crate) async fn close(&self) {
         // An error means that it is closed already.
@@ -119,7 +174,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.commands = None;
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
+        if self.waits_when_dropped && thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writing thread of the block store panicked");
         }
     }
@@ -127,9 +182,7 @@ impl Drop for Writer {
 
 struct Thread {
     shelf: Arc<Shelf>,
-    packs: PathBuf,
-    active: Active,
-    pack_bytes: u64,
+    target: Target,
     syncer: Arc<Syncer>,
 }
 
@@ -137,9 +190,22 @@ impl Thread {
     fn run(&mut self, command: Command) {
         match command {
             Command::Append { digest, data, ticket } => {
-                if let Err(failure) = self.append(&digest, &data) {
-                    // Only the first failure is told.
-                    let _ = ticket.0.set(failure);
+                if self.shelf.index.get(&digest).is_none() {
+                    let appended = self.append(&digest, &data).map(|(pack, entry)| {
+                        self.shelf.index.insert(pack, &entry, false);
+                        self.shelf.index.publish();
+                        self.shelf.noted(&digest);
+                    });
+                    note(&ticket, appended);
+                }
+            }
+            Command::Move { placed: (digest, from), data, ticket } => {
+                if self.shelf.index.peek(&digest) == Some(from) {
+                    let moved = self.append(&digest, &data).map(|(pack, entry)| {
+                        let to = Location { pack, offset: entry.offset, data_len: entry.data_len };
+                        self.shelf.index.moved(&digest, from, to);
+                    });
+                    note(&ticket, moved);
                 }
             }
             Command::Flush { ticket, waiter } => match ticket.check() {
@@ -147,47 +213,94 @@ impl Thread {
                 // A waiter that went away does not need the answer.
                 Err(failure) => drop(waiter.send(Err(failure))),
             },
+            // A collection that was broken off does not need its answers either.
+            Command::Forget { mut stale, cutoff, done } => {
+                stale.retain(|placed| self.shelf.index.forget(placed, cutoff));
+                let _ = done.send(stale);
+            }
+            Command::Restore { forgotten, done } => {
+                forgotten.iter().for_each(|placed| self.shelf.index.restore(placed));
+                let _ = done.send(());
+            }
+            Command::Complete { pack, done } => {
+                let _ = done.send(self.complete(pack));
+            }
             Command::Close => {}
         }
     }
 
-    fn append(&mut self, digest: &Digest, data: &[u8]) -> Result<(), Failure> {
-        if self.shelf.index.get(digest).is_some() {
-            return Ok(());
-        }
+    /// Writes a record; the pack that it is in.
+    fn append(&mut self, digest: &Digest, data: &[u8]) -> Result<(u32, Entry), Failure> {
         let data_len = data.len() as u32;
         let bytes = padded_len(data_len);
         self.syncer.reserve(bytes)?;
-        let full = self.active.end + bytes > self.pack_bytes || self.active.entries.len() >= MAX_ENTRIES;
-        if full && self.active.end > 0 {
-            self.roll()?;
+        if let Target::Folder { active, pack_bytes, .. } = &self.target {
+            let full = active.end + bytes > *pack_bytes || active.entries.len() >= MAX_ENTRIES;
+            if full && active.end > 0 {
+                self.roll()?;
+            }
         }
-        // After a failure the end stays where it was: the next record overwrites what was written of this one.
-        record::write(&self.active.file, self.active.end, digest, data)?;
-        // Within 32 bits, since a pack is at most 2 GiB.
-        let entry = Entry { digest: *digest, offset: self.active.end as u32, data_len };
-        self.active.end += bytes;
-        self.active.entries.push(entry);
-        self.shelf.index.insert(self.active.number, &entry);
-        self.shelf.index.publish();
-        self.shelf.noted(digest);
-        self.syncer.written(&self.active.file, bytes);
-        Ok(())
+        match &mut self.target {
+            Target::Bucket(bucket) => {
+                let appended = bucket.append(digest, data);
+                self.syncer.written(None, bytes);
+                Ok(appended)
+            }
+            Target::Folder { active, .. } => {
+                // After a failure the end stays where it was: the next record overwrites what was written of this one.
+                record::write(&active.file, active.end, digest, data)?;
+                // Within 32 bits, since a pack is at most 2 GiB.
+                let entry = Entry { digest: *digest, offset: active.end as u32, data_len };
+                active.end += bytes;
+                active.entries.push(entry);
+                self.syncer.written(Some(&active.file), bytes);
+                Ok((active.number, entry))
+            }
+        }
+    }
+
+    fn complete(&mut self, pack: Option<u32>) -> Result<Completed, Failure> {
+        let sealed = match &self.target {
+            Target::Folder { active, .. } if Some(active.number) == pack && active.end > 0 => self.next_pack()?,
+            Target::Folder { .. } | Target::Bucket(_) => None,
+        };
+        let open = match &self.target {
+            Target::Folder { active, .. } => active.number,
+            Target::Bucket(bucket) => bucket.open_pack(),
+        };
+        Ok(Completed { open, sealed })
     }
 
     fn roll(&mut self) -> io::Result<()> {
-        let next = Active::create(&self.packs, self.active.number + 1)?;
-        let full = std::mem::replace(&mut self.active, next);
-        self.syncer.seal(Sealed { number: full.number, end: full.end, entries: full.entries });
+        if let Some(sealed) = self.next_pack()? {
+            self.syncer.seal(sealed);
+        }
         Ok(())
     }
 
+    /// Begins another pack; what the one before it holds.
+    fn next_pack(&mut self) -> io::Result<Option<Sealed>> {
+        let Target::Folder { folder, active, .. } = &mut self.target else { return Ok(None) };
+        let next = Active::create(folder.dir(), active.number + 1)?;
+        let full = std::mem::replace(active, next);
+        Ok(Some(Sealed { number: full.number, end: full.end, entries: full.entries }))
+    }
+
     fn finish(&mut self) {
-        let entries = std::mem::take(&mut self.active.entries);
-        if !entries.is_empty() {
-            self.syncer.seal(Sealed { number: self.active.number, end: self.active.end, entries });
+        if let Target::Folder { active, .. } = &mut self.target {
+            let entries = std::mem::take(&mut active.entries);
+            if !entries.is_empty() {
+                self.syncer.seal(Sealed { number: active.number, end: active.end, entries });
+            }
         }
         self.syncer.stop();
+    }
+}
+
+/// Only the first failure is told.
+fn note(ticket: &Ticket, written: Result<(), Failure>) {
+    if let Err(failure) = written {
+        let _ = ticket.0.set(failure);
     }
 }
 
@@ -201,10 +314,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let packs = dir.path().join("packs");
         let lock = recovery::take(dir.path(), &packs).unwrap();
-        let shelf = Arc::new(Shelf::new(packs.clone()));
+        let folder = Arc::new(Folder::new(packs));
+        let shelf = Arc::new(Shelf::new(crate::shelf::Volume::Folder(Arc::clone(&folder))));
         let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
         let active = Active { number: 0, file: full, end: 0, entries: Vec::new() };
-        let writer = Writer::start(Arc::clone(&shelf), packs, active, 1 << 20, lock).unwrap();
+        let target = Target::Folder { folder, active, pack_bytes: 1 << 20 };
+        let writer = Writer::start(Arc::clone(&shelf), target, lock).unwrap();
         let (met, other) = (Ticket::default(), Ticket::default());
         let digest = sha2_256(b"block");
         writer.append(digest, Bytes::from_static(b"block"), &met).await.unwrap();

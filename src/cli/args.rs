@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     client::{Client, DEFAULT_API},
     commands::{
-        add, cat, certificate, completions, config, demo, export, get, graph, health, id, import, invite, key, link,
-        name, openapi, peers, pin, put, rm, schema, serve, share, status, token, user, version, watch,
+        add, blob, cat, certificate, completions, config, demo, export, get, graph, health, id, import, invite, key,
+        link, name, openapi, peers, pin, put, rm, schema, serve, share, status, token, user, version, watch,
     },
     output::Output,
 };
@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Schema(schema::Arguments),
     /// Check and repair the graph
     Graph(graph::Arguments),
+    /// Look after the block store
+    Blob(blob::Arguments),
     /// Show, check and generate the configuration
     Config(config::Arguments),
     /// Exit 0 if the gateway is ready, 1 if not
@@ -127,7 +129,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("DATA", &["put", "get", "rm", "link", "watch", "import", "export", "share", "unshare"]),
     ("BLOBS", &["add", "cat", "pin", "name", "key"]),
     ("NETWORK", &["id", "peers"]),
-    ("ADMIN", &["user", "token", "certificate", "schema", "graph"]),
+    ("ADMIN", &["user", "token", "certificate", "schema", "graph", "blob"]),
     ("TOOLS", &["config", "health", "openapi", "completions", "version"]),
 ];
 

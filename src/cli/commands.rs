@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod add;
+pub(crate) mod blob;
 pub(crate) mod cat;
 pub(crate) mod certificate;
 pub(crate) mod completions;

@@ -87,6 +87,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(arguments) => one_thread(commands::token::run(global, arguments)),
         Command::Certificate(arguments) => one_thread(commands::certificate::run(global, arguments)),
         Command::Schema(arguments) => one_thread(commands::schema::run(global, arguments)),
+        Command::Blob(arguments) => one_thread(commands::blob::run(global, arguments)),
         Command::Graph(arguments) => one_thread(commands::graph::run(global, arguments)),
         Command::Id(_) => one_thread(commands::id::run(global)),
         Command::Peers(arguments) => one_thread(commands::peers::run(global, arguments)),

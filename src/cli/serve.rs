@@ -2,6 +2,8 @@
 
 pub(crate) mod app;
 pub(crate) mod banner;
+mod bucket;
+mod collector;
 mod data_dir;
 mod denylist;
 mod key_file;
@@ -13,11 +15,12 @@ mod switch;
 mod system;
 mod task;
 pub(crate) mod telemetry;
+mod uploads;
 
 use anyhow::Context as _;
 pub(crate) use app::{App, Options};
 use rustdht_net::{NetError, check_dht_protocol, check_dial, check_external};
-pub(crate) use system::{now_seconds, random};
+pub(crate) use system::{OsEntropy, now_seconds, random};
 
 use crate::{
     config::{Config, read_owner_token},
@@ -60,6 +63,13 @@ pub(crate) fn validate(config: &Config) -> anyhow::Result<()> {
     }
     if !(1..=4096).contains(&config.store.cache_mib) {
         return Err(bad(format!("store.cache_mib is {}; it lies between 1 and 4096", config.store.cache_mib)));
+    }
+    let blobs = &config.blobs;
+    if blobs.gc_disk_percent > 100 {
+        return Err(bad(format!("blobs.gc_disk_percent is {}; it lies between 0 and 100", blobs.gc_disk_percent)));
+    }
+    if blobs.s3_bucket.is_some() {
+        bucket::objects(blobs).map_err(|error| bad(format!("{error:#}")))?;
     }
     let pins = &config.pins;
     for (key, given, least, most) in [

@@ -17,6 +17,7 @@
 
 mod accounts;
 mod authority;
+mod blob_notes;
 mod cache;
 mod check;
 mod config;
@@ -53,6 +54,7 @@ mod write;
 
 pub use accounts::{Account, AccountFault, MAX_NAME_BYTES, NewAccount, TokenId, TokenRow};
 pub use authority::{CertificateFilter, Issue};
+pub use blob_notes::BlobNote;
 pub use check::{CheckEvent, Fate};
 pub use config::{Config, Founding, PinsConfig, Ports};
 pub use denylist::{Denied, DenyRoot, DenyRules, DenyRulesError, Denylist};
@@ -67,12 +69,15 @@ pub use pins::{
     PinPage, PinStatus, Room, SharedHere, SharedPin, SharedPinStatus, Upload, Usage,
 };
 pub use principal::Principal;
-pub use private::{MAX_RECIPIENTS, Recipient, SharedWith, recipients_tag};
+pub use private::{MAX_RECIPIENTS, PrivateFault, PrivateFile, Recipient, SharedWith, encrypted, recipients_tag};
 pub use providers::Provide;
 pub use routing::{MAX_ROUTERS, RoutingPorts};
 pub use rustdht_core::Mode;
 pub use rustdht_graph::{Action, Content, Draft, Pen, Wanted, read_wanted};
-pub use rustdht_wire::{Certificate, Rights, SignedCertificate};
+pub use rustdht_wire::{
+    Certificate, Rights, SignedCertificate,
+    private_blob::{FileKey, PrivateBlobError, PrivateLink},
+};
 pub use schema::{MAX_SCHEMA_BYTES, MAX_SCHEMAS, SchemaInfo, SchemaViolation};
 pub use serve::Tasks;
 pub use types::{

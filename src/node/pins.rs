@@ -204,7 +204,7 @@ impl Pins {
 
     /// Notes that something is kept from now on. Before its row is written: a collector learns of it no later than
     /// whoever asked.
-    fn note(&self, root: Root) -> Noted<'_> {
+    pub(crate) fn note(&self, root: Root) -> Noted<'_> {
         let mut recent = self.recent();
         recent.last += 1;
         let number = recent.last;

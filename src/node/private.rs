@@ -4,6 +4,8 @@
 //! nobody writes `private` whom K did not entitle, so nobody can slip in a key that he knows. Everything is planned
 //! and shown on an opened copy of the state, for those who hold a key; joined and stored is the ciphertext.
 
+mod file;
+mod link;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,8 @@ use rustdht_core::{Body, Code, Entropy, Entry, Refusal, Soul, Space, Value};
 use rustdht_graph::{Draft, NodeState};
 use rustdht_wire::Certificate;
 
+pub use file::{PrivateFault, PrivateFile, encrypted};
+pub(crate) use link::blob_of;
 pub use share::{MAX_RECIPIENTS, Recipient, SharedWith, recipients_tag};
 pub(crate) use wrap::{KeyId, NodeKey, RecipientSecret, Wrap};
 
@@ -258,5 +262,8 @@ impl Planning<'_> {
 /// Whether a draft carries a value that is to be encrypted.
 fn is_readable(draft: &Draft) -> bool {
     let content = !draft.kind.is_null() && !draft.kind.is_kill() && draft.field.as_str() != FIELD;
-    content && draft.value.as_ref().is_some_and(|value| !matches!(value, Value::Enc(_)))
+    let hides = |value: &Value| {
+        !matches!(value, Value::Enc(_)) && !link::is_reference(&draft.field, draft.kind.is_set(), value)
+    };
+    content && draft.value.as_ref().is_some_and(hides)
 }

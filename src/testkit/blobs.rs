@@ -1,6 +1,6 @@
 //! The real block store, in a folder that goes when it does: directories, archives and paths have no fake.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,8 +8,8 @@ use cid::{Cid, multihash::Multihash};
 use futures::stream::BoxStream;
 use rustdht_blobs::{Config, Store};
 use rustdht_core::ports::{
-    AddOptions, Added, BlobError, BlobStat, BlobStore, BoxByteStream, CarImported, CarOptions, DagEntry, DagStore,
-    Fetch, PathError, Resolved, TreeItem,
+    AddOptions, Added, BlobError, BlobStat, BlobStore, BlobUsage, BoxByteStream, CarImported, CarOptions,
+    CollectOptions, Collected, DagEntry, DagStore, Fetch, Hold, PathError, Resolved, RootSource, TreeItem,
 };
 
 /// A block store that is removed when it is dropped.
@@ -80,6 +80,22 @@ impl BlobStore for TempBlobs {
 
     async fn totals(&self) -> (u64, u64) {
         self.store.totals().await
+    }
+
+    fn hold(&self) -> Hold {
+        self.store.hold()
+    }
+
+    async fn flush(&self) -> Result<(), BlobError> {
+        self.store.flush().await
+    }
+
+    async fn collect(&self, roots: Arc<dyn RootSource>, options: CollectOptions) -> Result<Collected, BlobError> {
+        self.store.collect(roots, options).await
+    }
+
+    async fn usage(&self) -> Result<BlobUsage, BlobError> {
+        self.store.usage().await
     }
 
     async fn close(&self) {

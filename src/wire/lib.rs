@@ -1,5 +1,5 @@
 //! What travels between members and what is signed: the commit format, certificates, endorsements, signatures, inclusion
-//! proofs, the rules that make an operation valid, and the other signed things of a network.
+//! proofs, the rules that make an operation valid, the other signed things of a network, and private blobs.
 //!
 //! Deliberately absent: merging (see `graph`), storage, transport, the clock and randomness, and revocation, which is
 //! judged against the state. Time and the certificates that are known come in with [`Rules`], salts and nonces with what
@@ -32,6 +32,7 @@ pub mod limits;
 pub mod merkle;
 mod named;
 mod operation;
+pub mod private_blob;
 mod proofs;
 pub mod protocol;
 mod refuse;

@@ -40,6 +40,8 @@ const KEPT_TO: &[(&str, &[&str])] = &[
     ("sea-orm-migration", &["store", "migrations"]),
     ("axum", &["gateway", "cli"]),
     ("rust-unixfs", &["blobs"]),
+    ("image", &["blobs"]),
+    ("object_store", &["blobs", "cli"]),
     ("negentropy", &["dht"]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),

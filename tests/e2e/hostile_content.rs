@@ -1,7 +1,7 @@
 //! Content that lies, has no end or leads nowhere, over HTTP: refused with a code or bounded, and the gateway goes on.
 //! What peers do on the wire is tested beside the code (`src/bitswap/tests`), images in `src/blobs/preview`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cid::{Cid, multihash::Multihash};
 use reqwest::{Method, StatusCode};
@@ -37,9 +37,9 @@ fn field(number: u8, data: &[u8]) -> Vec<u8> {
 
 /// A node of DAG-PB with these links by name, and UnixFS data.
 fn node(links: &[(&str, Cid)], data: &[u8]) -> Block {
-    let links = links.iter().map(|(name, cid)| {
-        field(2, &[field(1, &cid.to_bytes()), field(2, name.as_bytes()), vec![0x18, 1]].concat())
-    });
+    let links = links
+        .iter()
+        .map(|(name, cid)| field(2, &[field(1, &cid.to_bytes()), field(2, name.as_bytes()), vec![0x18, 1]].concat()));
     block(DAG_PB, [links.collect::<Vec<_>>().concat(), field(1, data)].concat())
 }
 
@@ -137,7 +137,7 @@ async fn bombs_are_answered_a_piece_at_a_time() {
     let endless = blocks.last().unwrap().0;
     assert_eq!(import(&gateway, archive(&tree, &blocks)).await.0, 201);
 
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let path = |below: &str| gateway.url(&format!("/ipfs/{below}"));
     let leaf = format!("{tree}{}", "/a/b".repeat(20));
     assert_eq!(gateway.client.get(path(&leaf)).send().await.unwrap().text().await.unwrap(), "boom");

@@ -51,9 +51,13 @@ pub(super) async fn of_nothing(
     let mut headers = HeaderMap::with_capacity(8);
     headers::put(&mut headers, headers::X_IPFS_PATH, &ask.path.url());
     headers::put_roots(&mut headers, way);
-    headers::put(&mut headers, header::ETAG, &tag(target, ask.want.car));
+    let version = Version::new(tag(target, ask.want.car), None);
+    headers::put(&mut headers, header::ETAG, &version.tag);
     if let Some(value) = headers::cache_control(target.freshness) {
         headers.insert(header::CACHE_CONTROL, value);
+    }
+    if version.check(&ask.headers) == Some(StatusCode::NOT_MODIFIED) {
+        return Ok((StatusCode::NOT_MODIFIED, headers).into_response());
     }
     respond(state, ask, store, target, headers).await
 }

@@ -10,7 +10,7 @@ use rustdht_core::{
     Code, Refusal,
     ports::{DagStore, Fetch},
 };
-use rustdht_node::{PrivateFault, PrivateFile, PrivateLink};
+use rustdht_node::{Principal, PrivateFault, PrivateFile, PrivateLink};
 
 use super::{
     bytes::{Answer, Source},
@@ -20,17 +20,30 @@ use super::{
 };
 use crate::{State, codes::HttpCode, mime, problem::Problem};
 
-/// Answers the plaintext, whole or in ranges. No cache keeps it, and it never acts as a page of the API.
+/// A browser may keep what its user read, and asks each time whether he still reads it; nobody in between keeps anything. With
+/// `no-store` Chromium would read on to where it seeks: 226 MiB and up to 3.1 s instead of 58 MiB and 0.7 s for four seeks in
+/// 213 MiB (tests/interop/ipfs/video).
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// Answers the plaintext, whole or in ranges. It never acts as a page of the API. A link may stand in a public node, so a gateway
+/// that shows strangers only what they can verify opens nothing for them.
 ///
 /// # Errors
+/// `bad_path` for `reader` being nobody in particular at such a gateway;
 /// `bad_value` when the key is not the file's, or the file was cut or changed; `precondition_failed`,
 /// `range_not_satisfiable`, `not_found`, `timed_out`, `denied`, `rate_limited`.
 pub(crate) async fn answer(
     state: &State,
     link: &PrivateLink,
+    reader: Principal,
     request: &HeaderMap,
     head: bool,
 ) -> Result<Response, Problem> {
+    if reader == Principal::Anonymous && !state.ipfs().deserialized() {
+        let detail =
+            "this gateway opens files only for those whom it knows: ask with a token, or open /ipfs/{cid} yourself";
+        return Err(Problem::new(HttpCode::BadPath, detail));
+    }
     let mut asked = request.clone();
     // There is one form.
     asked.remove(header::ACCEPT);
@@ -40,7 +53,7 @@ pub(crate) async fn answer(
     let version = Version::new(format!("\"{}\"", link.cid), None);
     let mut answer = HeaderMap::with_capacity(8);
     headers::put(&mut answer, header::ETAG, &version.tag);
-    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    answer.insert(header::CACHE_CONTROL, CACHE_CONTROL);
     answer.insert(header::CONTENT_SECURITY_POLICY, headers::SANDBOX);
     answer.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     match version.check(&ask.headers) {

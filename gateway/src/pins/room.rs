@@ -28,7 +28,7 @@ const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
 type Piece = Result<Bytes, std::io::Error>;
 
 /// Reads on for a while, so that the sender gets to see the answer: most look for it only when they have sent everything.
-async fn discard(mut pieces: impl Stream<Item = Piece> + Unpin) {
+pub(crate) async fn discard(mut pieces: impl Stream<Item = Piece> + Unpin) {
     let read = async {
         let mut discarded = 0;
         while discarded <= limits::MAX_DISCARDED_BYTES
@@ -116,6 +116,7 @@ impl Allowance {
     pub(crate) async fn keep(self, state: &State, stored: &Stored, pin: bool) -> Result<(), Problem> {
         let (roots, bytes, whole) = match stored {
             Stored::Blob(blob) => (std::slice::from_ref(&blob.cid), blob.size, true),
+            Stored::Private(blob) => (std::slice::from_ref(&blob.cid), blob.stored, true),
             Stored::Archive(archive) => (&archive.roots[..], archive.bytes, false),
         };
         let keep = match (pin, whole) {

@@ -51,7 +51,8 @@ pub(crate) fn read(dir: &Path, number: u32, pack_len: u64) -> Option<(u64, Vec<E
     (covered <= pack_len).then_some((covered, entries))
 }
 
-fn encode(covered: u64, entries: &[Entry]) -> Vec<u8> {
+/// An index as bytes.
+pub(crate) fn encode(covered: u64, entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD_BYTES + entries.len() * ENTRY_BYTES + 4);
     out.extend(MAGIC);
     out.extend(covered.to_le_bytes());
@@ -65,7 +66,8 @@ fn encode(covered: u64, entries: &[Entry]) -> Vec<u8> {
     out
 }
 
-fn parse(bytes: &[u8]) -> Option<(u64, Vec<Entry>)> {
+/// Reads an index as (covered bytes, records); `None` when it cannot be trusted.
+pub(crate) fn parse(bytes: &[u8]) -> Option<(u64, Vec<Entry>)> {
     let (body, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_le_bytes(*checksum) {
         return None;

@@ -79,13 +79,25 @@ pub(crate) fn write(mut file: &File, offset: u64, digest: &Digest, data: &[u8]) 
     Ok(len)
 }
 
+/// Appends the record of a block to `out` and returns its length.
+pub(crate) fn append(out: &mut Vec<u8>, digest: &Digest, data: &[u8]) -> u64 {
+    let len = padded_len(data.len() as u32);
+    let end = out.len() + len as usize;
+    out.extend(header(digest, data));
+    out.extend(data);
+    out.resize(end, 0);
+    len
+}
+
 #[cfg(test)]
 pub(crate) fn encode(digest: &Digest, data: &[u8]) -> Vec<u8> {
     let mut file = tempfile::tempfile().unwrap();
     write(&file, 0, digest, data).unwrap();
-    let mut out = Vec::new();
+    let (mut out, mut appended) = (Vec::new(), Vec::new());
     file.rewind().unwrap();
     io::Read::read_to_end(&mut file, &mut out).unwrap();
+    append(&mut appended, digest, data);
+    assert!(out == appended, "a record has one form");
     out
 }
 
@@ -122,10 +134,15 @@ pub(crate) fn read(file: &File, offset: u32, data_len: u32, digest: &Digest) -> 
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         other => other?,
     }
-    let whole = Header::parse(&bytes).is_some_and(|header| {
-        header.digest == *digest && header.data_len == data_len && header.covers(&bytes[HEADER_BYTES..])
-    });
-    Ok(whole.then(|| Bytes::from(bytes).slice(HEADER_BYTES..)))
+    Ok(block(&bytes.into(), data_len, digest))
+}
+
+/// The block of `digest` from its record without the padding; `None` when that does not hold it whole.
+pub(crate) fn block(record: &Bytes, data_len: u32, digest: &Digest) -> Option<Bytes> {
+    let data = record.get(HEADER_BYTES..)?;
+    let header = Header::parse(record)?;
+    let whole = header.digest == *digest && header.data_len == data_len && header.covers(data);
+    whole.then(|| record.slice(HEADER_BYTES..))
 }
 
 #[cfg(test)]

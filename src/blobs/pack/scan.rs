@@ -2,10 +2,33 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
+use bytes::Bytes;
+
 use super::{
     Entry,
     record::{ALIGN, HEADER_BYTES, Header, padded_len},
 };
+
+/// A pack, wherever it lies.
+pub(crate) trait ReadAt {
+    /// Fills `out` with what begins at `position`.
+    fn read_exact_at(&self, out: &mut [u8], position: u64) -> io::Result<()>;
+}
+
+impl ReadAt for File {
+    fn read_exact_at(&self, out: &mut [u8], position: u64) -> io::Result<()> {
+        FileExt::read_exact_at(self, out, position)
+    }
+}
+
+impl ReadAt for Bytes {
+    fn read_exact_at(&self, out: &mut [u8], position: u64) -> io::Result<()> {
+        let range = usize::try_from(position).ok().and_then(|from| Some(from..from.checked_add(out.len())?));
+        let found = range.and_then(|range| self.get(range)).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(found);
+        Ok(())
+    }
+}
 
 /// Bytes read at once while looking for the next record.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -15,7 +38,7 @@ const WINDOW_BYTES: usize = 1 << 20;
 ///
 /// A record that does not check out is stepped over. What is found behind such a place must also hash to its multihash:
 /// it could be a look-alike inside the data of a damaged block, and a look-alike that hashes right does no harm.
-pub(crate) fn scan(file: &File, from: u64, len: u64, entries: &mut Vec<Entry>) -> io::Result<u64> {
+pub(crate) fn scan(file: &impl ReadAt, from: u64, len: u64, entries: &mut Vec<Entry>) -> io::Result<u64> {
     let mut position = from;
     let mut end = from;
     let mut lost = false;
@@ -36,7 +59,7 @@ pub(crate) fn scan(file: &File, from: u64, len: u64, entries: &mut Vec<Entry>) -
     Ok(end)
 }
 
-fn record_at(file: &File, position: u64, len: u64, data: &mut Vec<u8>) -> io::Result<Option<Header>> {
+fn record_at(file: &impl ReadAt, position: u64, len: u64, data: &mut Vec<u8>) -> io::Result<Option<Header>> {
     if len - position < HEADER_BYTES as u64 {
         return Ok(None);
     }
@@ -53,7 +76,7 @@ fn record_at(file: &File, position: u64, len: u64, data: &mut Vec<u8>) -> io::Re
 }
 
 /// The next multiple of 512, from `position` on, where a header stands; `len` when there is none.
-fn next_magic(file: &File, mut position: u64, len: u64) -> io::Result<u64> {
+fn next_magic(file: &impl ReadAt, mut position: u64, len: u64) -> io::Result<u64> {
     let mut window = Vec::new();
     while position < len {
         window.resize(usize::try_from(len - position).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES), 0);

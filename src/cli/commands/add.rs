@@ -12,6 +12,7 @@ use std::{
 use anyhow::Context as _;
 use futures::StreamExt as _;
 use reqwest::{Body, Method, RequestBuilder, header};
+use rustdht_wire::private_blob::{FileKey, PrivateLink};
 use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
@@ -19,7 +20,8 @@ use tokio_util::io::ReaderStream;
 use crate::{
     args::Global,
     client::Client,
-    output::{Progress, bytes, rate},
+    output::{Output, Progress, bytes, rate},
+    serve::OsEntropy,
 };
 
 /// Bytes read from the file at once.
@@ -28,10 +30,13 @@ const PIECE_BYTES: usize = 512 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The CID is the last line of stdout; of several PATHs, each has its line.
 A folder's symbolic links are kept, not followed.
+A private file is encrypted here, under a key of its own that is printed and kept nowhere: the line before the CID is
+the link with the key, with which `rustdht cat` opens the file.
 
 Examples:
   rustdht add photo.jpg
   rustdht add -r website
+  rustdht add --private diary.pdf
   cid=$(tar c folder | rustdht add -)")]
 pub(crate) struct Arguments {
     /// What to add: files, folders with -r, or `-` for stdin
@@ -41,8 +46,11 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     recursive: bool,
     /// Add what begins with a dot in a folder too
-    #[arg(short = 'H', long, requires = "recursive")]
+    #[arg(short = 'H', long)]
     hidden: bool,
+    /// Encrypt the file here, so that the gateway sees neither it nor its key
+    #[arg(long, conflicts_with = "recursive")]
+    private: bool,
     /// How files and folders become blocks: 1 MiB chunks (unixfs-v1-2025) or 256 KiB chunks (legacy, Kubo's older default)
     #[arg(long, value_parser = ["unixfs-v1-2025", "legacy"], default_value = "unixfs-v1-2025")]
     profile: String,
@@ -77,7 +85,7 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     let output = global.output();
     for path in &arguments.paths {
         let started = tokio::time::Instant::now();
-        let Upload { request, progress, failure } = upload(&client, &arguments, path).await?;
+        let Upload { request, progress, failure, key } = upload(&client, &arguments, path).await?;
         let answer = client.text(request).await;
         progress.finish();
         if let (Err(_), Some(failure)) = (&answer, failure.get()) {
@@ -85,6 +93,10 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
             anyhow::bail!("{failure}");
         }
         let answer = answer?;
+        if let Some(key) = key {
+            print_private(output, &answer, key, path, started.elapsed())?;
+            continue;
+        }
         if output.json {
             output.line(answer.trim())?;
             continue;
@@ -97,6 +109,23 @@ pub(crate) async fn run(global: &Global, arguments: Arguments) -> anyhow::Result
     Ok(())
 }
 
+/// Prints what a private file needs to be read again.
+fn print_private(output: Output, answer: &str, key: FileKey, path: &Path, elapsed: Duration) -> anyhow::Result<()> {
+    let added: Added = serde_json::from_str(answer).context("the gateway's answer names no CID")?;
+    let cid = added.cid.parse().context("the gateway's answer names no CID")?;
+    let name = path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-");
+    let link = PrivateLink::new(cid, key).described(None, name);
+    if output.json {
+        let (key, text) = (link.key.to_text(), link.to_text());
+        return output
+            .line(serde_json::json!({ "cid": added.cid, "stored": added.size, "key": key, "link": text }).to_string());
+    }
+    output.say(summary(added.size, elapsed));
+    output.say("whoever has the link reads the file; the key is kept nowhere");
+    output.line(link.to_text())?;
+    output.line(added.cid)
+}
+
 /// The request that adds a path.
 struct Upload {
     request: RequestBuilder,
@@ -104,6 +133,8 @@ struct Upload {
     progress: Progress,
     /// Why the body broke off, when it was for something here.
     failure: Arc<OnceLock<String>>,
+    /// Under which the body is encrypted.
+    key: Option<FileKey>,
 }
 
 async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::Result<Upload> {
@@ -114,7 +145,8 @@ async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::
         let progress = Progress::bytes(None);
         let form = form::Form::new(tree, progress.clone(), Arc::clone(&failure));
         let request = request.header(header::CONTENT_TYPE, form.content_type());
-        return Ok(Upload { request: request.body(Body::wrap_stream(form.into_stream())), progress, failure });
+        let request = request.body(Body::wrap_stream(form.into_stream()));
+        return Ok(Upload { request, progress, failure, key: None });
     }
     let (reader, total) = open(path).await?;
     let progress = Progress::bytes(total);
@@ -124,8 +156,20 @@ async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::
             counted.advance(piece.len() as u64);
         }
     });
-    let request = request.header(header::CONTENT_TYPE, "application/octet-stream").body(Body::wrap_stream(body));
-    Ok(Upload { request, progress, failure })
+    let request = request.header(header::CONTENT_TYPE, "application/octet-stream");
+    if arguments.private {
+        let key = FileKey::generate(&OsEntropy);
+        let body = rustdht_node::encrypted(body, &key, &OsEntropy);
+        let request = request.body(Body::wrap_stream(body));
+        return Ok(Upload { request, progress, failure, key: Some(key) });
+    }
+    // The length beforehand: no chunks to be taken apart, and what a quota has no room for is refused before it is sent. Files
+    // of the kernel have content and no length.
+    let request = match total.filter(|total| *total > 0) {
+        Some(total) => request.header(header::CONTENT_LENGTH, total),
+        None => request,
+    };
+    Ok(Upload { request: request.body(Body::wrap_stream(body)), progress, failure, key: None })
 }
 
 /// The file, or stdin for `-`, and its size where it has one.

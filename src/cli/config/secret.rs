@@ -45,6 +45,40 @@ pub(crate) fn read_password(path: &Path) -> anyhow::Result<String> {
     Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
 }
 
+/// The key for a bucket: its id and its secret.
+pub(crate) struct AccessKey {
+    /// Who asks.
+    pub id: String,
+    /// Proves it.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Reads the key for a bucket: two lines in a file that others cannot read, or one under `/run/secrets`.
+pub(crate) fn read_access_key(path: &Path) -> anyhow::Result<AccessKey> {
+    access_key(path, path.starts_with("/run/secrets")).map_err(|error| coded(Exit::BadConfig, format!("{error:#}")))
+}
+
+fn access_key(path: &Path, mounted: bool) -> anyhow::Result<AccessKey> {
+    let shown = path.display();
+    let meta = std::fs::metadata(path).with_context(|| format!("the access key file {shown} cannot be read"))?;
+    if !mounted && meta.mode() & OTHERS_MAY_READ != 0 {
+        anyhow::bail!("the access key file {shown} is readable by everyone; close it with: chmod 600 {shown}");
+    }
+    anyhow::ensure!(meta.len() <= MAX_TOKEN_FILE_BYTES, "the access key file {shown} is too large for a key");
+    let text = std::fs::read_to_string(path).with_context(|| format!("the access key file {shown} cannot be read"))?;
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let (Some(id), Some(secret), None) = (lines.next(), lines.next(), lines.next()) else {
+        anyhow::bail!("the access key file {shown} has to hold two lines: the key's id and its secret");
+    };
+    Ok(AccessKey { id: id.to_owned(), secret: secret.to_owned() })
+}
+
 fn read(path: &Path, mounted: bool) -> anyhow::Result<String> {
     let shown = path.display();
     let meta = std::fs::metadata(path).with_context(|| {
@@ -106,6 +140,19 @@ mod tests {
         }
         let (_dir, path) = file(&"x".repeat(5000), 0o600);
         assert!(read_password(&path).is_err() && read_password(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn an_access_key_is_two_lines_that_only_the_owner_reads() {
+        let (_dir, path) = file("AKID\r\n  secret/+=\n\n", 0o600);
+        let key = access_key(&path, false).unwrap();
+        assert_eq!((key.id.as_str(), key.secret.as_str()), ("AKID", "secret/+="));
+        assert!(!format!("{key:?}").contains("secret/"));
+        for (text, mode) in [("AKID\n", 0o600), ("a\nb\nc\n", 0o600), ("AKID\nsecret\n", 0o644)] {
+            let (_dir, path) = file(text, mode);
+            let error = access_key(&path, false).unwrap_err();
+            assert!(!format!("{error:#}").contains("AKID"), "{error:#}");
+        }
     }
 
     #[test]

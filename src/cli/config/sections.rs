@@ -191,6 +191,32 @@ section! {
 }
 
 section! {
+    /// The block store.
+    Blobs BLOBS {
+        /// Minutes between two collections: blocks go that nothing keeps and that nobody used since the one before. Leases end,
+        /// and what was fetched for readers goes, with them only. 0: never, except for `rustdht blob gc` and a full disk.
+        gc_minutes: u32 = 60,
+        /// Hundredths of the disk in use from which everything that nothing keeps goes at once. 0: not for that reason.
+        gc_disk_percent: u8 = 90,
+        /// Greatest length of an upload in parts (tus), in GiB. Other uploads have no bound but the quota.
+        upload_max_gib: u16 = 64,
+        /// GiB that the unfinished ones among them may hold together. One that nothing comes for is given up after a day.
+        uploads_open_gib: u16 = 256,
+        /// A bucket that speaks S3 keeps the blocks, instead of the data folder. No other gateway may use it with the same
+        /// `s3_prefix`.
+        s3_bucket: Option<String> = None,
+        /// What the names of its objects begin with.
+        s3_prefix: String = String::new(),
+        /// The URL of the service, where it is not Amazon's.
+        s3_endpoint: Option<String> = None,
+        /// Its region.
+        s3_region: String = "us-east-1".to_owned(),
+        /// File with the access key's id and, on the next line, its secret, not readable by others (`chmod 600`).
+        s3_access_key_file: Option<PathBuf> = None,
+    }
+}
+
+section! {
     /// What is kept.
     Pins PINS {
         /// DAGs that are fetched at once; each holds up to 16 MiB of blocks.
@@ -253,6 +279,7 @@ pub(crate) struct Config {
     pub gateway: Gateway,
     pub net: Net,
     pub ipfs: Ipfs,
+    pub blobs: Blobs,
     pub pins: Pins,
     pub quota: Quota,
     pub network: Network,
@@ -267,6 +294,7 @@ impl Default for Config {
             gateway: Gateway::default(),
             net: Net::default(),
             ipfs: Ipfs::default(),
+            blobs: Blobs::default(),
             pins: Pins::default(),
             quota: Quota::default(),
             network: Network::default(),
@@ -291,6 +319,7 @@ pub(crate) const SECTIONS: &[(&str, &str, &[Key])] = &[
     ("gateway", "HTTP", GATEWAY),
     ("net", "Peers", NET),
     ("ipfs", "Content by CID and by name", IPFS),
+    ("blobs", "The block store", BLOBS),
     ("pins", "What is kept", PINS),
     ("quota", "What accounts may keep; the owner of the gateway keeps what he wants", QUOTA),
     ("network", "The network that a first start founds; one that exists keeps what it was founded with", NETWORK),

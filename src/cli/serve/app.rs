@@ -16,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     banner::Facts,
+    bucket, collector,
     data_dir::DataDir,
     denylist, ports, routing,
     switch::{Swarm, Switch},
     system::{OsEntropy, SystemClock},
     task::Task,
-    telemetry,
+    telemetry, uploads,
 };
 use crate::{
     config::{Anonymous, Config, Mode, Registration, read_owner_token},
@@ -59,6 +60,8 @@ pub(crate) struct App {
     carrier: Task,
     upkeep: Option<Task>,
     denylists: Task,
+    collector: Task,
+    uploads: Task,
     store: Arc<dyn GraphStore>,
     blobs: Arc<dyn DagStore>,
     clock: Arc<dyn Clock>,
@@ -82,7 +85,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let store = open_store(&config, &data_dir).await?;
-        let blob_store = open_blobs(&data_dir).await?;
+        let blob_store = open_blobs(&config, &data_dir).await?;
         let blobs: Arc<dyn DagStore> = Arc::new(blob_store.clone());
 
         let addresses = join.as_ref().map(|invite| invite.addresses.clone()).unwrap_or_default();
@@ -116,6 +119,13 @@ impl App {
             let denylist = Arc::clone(node.denylist());
             denylist_files.watch(denylist, cancel)
         });
+        let schedule = collector::Schedule {
+            every: Duration::from_secs(u64::from(config.blobs.gc_minutes) * 60),
+            disk_percent: config.blobs.gc_disk_percent,
+            disk: config.blobs.s3_bucket.is_none().then(|| data_dir.path.clone()),
+        };
+        let collector =
+            Task::start("the collector", |cancel| collector::run(schedule, Arc::clone(&blobs), node.roots(), cancel));
         let carrier = Task::start("the node", |cancel| {
             let node = node.clone();
             async move {
@@ -176,6 +186,7 @@ impl App {
             state.bind_dnslinks(links);
         }
         state.bind_denied(Arc::clone(node.denylist()) as _);
+        let uploads = uploads::start(&state, &blob_store);
         let router = rustdht_gateway::router(state);
         let http = Task::with_token("HTTP", stopping, |cancel| async move {
             rustdht_gateway::serve(listener, router, cancel).await;
@@ -214,6 +225,8 @@ impl App {
             carrier,
             upkeep,
             denylists,
+            collector,
+            uploads,
             store,
             blobs,
             clock,
@@ -241,6 +254,8 @@ impl App {
             error = self.carrier.failed() => error,
             error = upkeep => error,
             error = self.denylists.failed() => error,
+            error = self.collector.failed() => error,
+            error = self.uploads.failed() => error,
         }
     }
 
@@ -269,6 +284,8 @@ impl App {
             upkeep.stop(NET_GRACE).await;
         }
         self.denylists.stop(NET_GRACE).await;
+        self.collector.stop(NET_GRACE).await;
+        self.uploads.stop(NET_GRACE).await;
         self.blobs.close().await;
         self.store.close().await;
     }
@@ -285,8 +302,13 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
     Ok(Arc::new(rustdht_store::Store::open(store_config).await.context("the graph cannot be opened")?))
 }
 
-async fn open_blobs(data_dir: &DataDir) -> anyhow::Result<rustdht_blobs::Store> {
-    let blobs_config = rustdht_blobs::Config::new(data_dir.path.join("blobs"));
+async fn open_blobs(config: &Config, data_dir: &DataDir) -> anyhow::Result<rustdht_blobs::Store> {
+    let mut blobs_config = rustdht_blobs::Config::new(data_dir.path.join("blobs"));
+    blobs_config.uploads = uploads::bounds(config);
+    if config.blobs.s3_bucket.is_some() {
+        let objects = bucket::objects(&config.blobs)?;
+        return rustdht_blobs::Store::open_bucket(blobs_config, objects).await.context("the blobs cannot be opened");
+    }
     // Reading back what a killed process left takes as long as the disk needs.
     tokio::task::spawn_blocking(|| rustdht_blobs::Store::open(blobs_config))
         .await?

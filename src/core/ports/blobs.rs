@@ -1,11 +1,13 @@
 //! Blobs as CIDs.
 
-use std::{ops::Range, sync::Arc};
+use std::{any::Any, fmt, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::{Cid, multihash::Multihash};
 use futures::stream::BoxStream;
+
+use super::RootSource;
 
 /// A body as it arrives or leaves, in pieces of any size.
 pub type BoxByteStream = BoxStream<'static, Result<Bytes, BlobError>>;
@@ -52,6 +54,12 @@ pub enum BlobError {
     /// The sender's stream ended in an error; nothing was kept.
     #[error("the body ended early: {0}")]
     Body(String),
+    /// One collection runs at a time.
+    #[error("a collection is running already: try again when it is done")]
+    Collecting,
+    /// What is kept cannot be read, so nothing is removed.
+    #[error("what is kept cannot be read, so nothing was removed: {0}")]
+    Roots(String),
     /// The disk refused.
     #[error("the block store failed: {0}")]
     Storage(#[from] std::io::Error),
@@ -106,6 +114,75 @@ pub struct BlobStat {
     pub size: u64,
 }
 
+/// Keeps from being collected what is written, or found to be here already, from its making until it is dropped.
+#[must_use = "what is written is kept as long as this lives"]
+pub struct Hold(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Any + Send + Sync>);
+
+impl Hold {
+    /// Of whatever ends it when it is dropped.
+    pub fn new(guard: impl Any + Send + Sync) -> Self {
+        Self(Box::new(guard))
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hold")
+    }
+}
+
+/// How blocks are collected that nothing keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CollectOptions {
+    /// Only tells what would go.
+    pub dry_run: bool,
+    /// Leaves what was written or read since the collection before began: what came from peers for a reader is likely
+    /// to be read again.
+    pub spare_recent: bool,
+}
+
+/// What a collection did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Nothing was removed.
+    pub dry_run: bool,
+    /// Roots that were followed; one that is kept for several reasons counts as often.
+    pub roots: u64,
+    /// Links that lead to blocks that are not here.
+    pub missing: u64,
+    /// Blocks that stay, those spared among them.
+    pub kept_blocks: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Blocks that went, or would.
+    pub removed_blocks: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Bytes of packs that are gone.
+    pub freed_bytes: u64,
+    /// Bytes of blocks that were moved out of them.
+    pub moved_bytes: u64,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// What a block store holds, and what it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlobUsage {
+    /// Blocks held.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packs that they lie in.
+    pub packs: u64,
+    /// Bytes of the packs, with headers, padding, and blocks that were removed and are not overwritten yet.
+    pub pack_bytes: u64,
+    /// A collection is running.
+    pub collecting: bool,
+    /// The last collection since the store was opened; dry runs do not count.
+    pub last: Option<Collected>,
+}
+
 /// Blocks and files.
 #[async_trait]
 pub trait BlobStore: Send + Sync {
@@ -139,6 +216,20 @@ pub trait BlobStore: Send + Sync {
 
     /// Blocks held, and their bytes.
     async fn totals(&self) -> (u64, u64);
+
+    /// What is written from now on, or found to be here already, stays until the hold is dropped. Whoever adds something
+    /// and refers to it afterwards holds it until a [`RootSource`] knows it.
+    fn hold(&self) -> Hold;
+
+    /// Waits until everything that was kept before, fetched blocks as well, is durable.
+    async fn flush(&self) -> Result<(), BlobError>;
+
+    /// Removes every block that no root leads to. Reads and adds go on meanwhile. It goes on to its end, or until the store
+    /// is closed, whether somebody waits for it or not; [`BlobError::Collecting`] while another one runs.
+    async fn collect(&self, roots: Arc<dyn RootSource>, options: CollectOptions) -> Result<Collected, BlobError>;
+
+    /// What is held, and what it takes.
+    async fn usage(&self) -> Result<BlobUsage, BlobError>;
 
     /// Flushes and closes.
     async fn close(&self);

@@ -60,24 +60,17 @@ pub(super) async fn fetch(
     let options = CarOptions { scope, ..CarOptions::default() };
     let mut archive = timeout(patience, blobs.car(&root.cid, &[], options)).await.map_err(slow)??;
     let mut sections = Sections::default();
-    let mut last = None;
     while let Some(piece) = timeout(patience, archive.next()).await.map_err(slow)? {
         let mut piece = piece?;
         while let Some((cid, bytes)) = sections.next(&mut piece)? {
             seen(&cid, bytes)?;
-            last = Some(cid);
         }
     }
     if !sections.is_between() {
         return Err(Failure::Again("the walk ended inside of a block".to_owned()));
     }
-    // Blocks that were fetched are not flushed one by one. Keeping one that is here flushes all before it.
-    if let Some(cid) = last
-        && let Some(block) = blobs.block(&cid).await?
-    {
-        blobs.put_block(&cid, block).await?;
-    }
-    Ok(())
+    // Blocks that were fetched are not flushed one by one.
+    Ok(blobs.flush().await?)
 }
 
 /// Reads the heads of the sections of a CAR v1, piece by piece.

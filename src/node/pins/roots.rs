@@ -2,8 +2,9 @@
 //!
 //! Of the graph every blob counts that a stored entry names, shown or not: entries hidden by authority come back when a
 //! revocation is not yet all that there is to know. What only history names, or a commit that waits for its time, does not.
-//! A private node's blobs are known as far as an account that is kept here, or this gateway, reads it: those of a disabled
-//! account are not, and what strangers share among themselves through this gateway is theirs to pin.
+//! A private node's blobs are known where its field `blobs` names them, which everybody reads, and else as far as an account
+//! that is kept here, or this gateway, reads it: those of a disabled account are not, and what strangers share among themselves
+//! without naming it is theirs to pin.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -23,7 +24,7 @@ use rustdht_core::{
 use rustdht_graph::NodeState;
 
 use super::row::{Indexed, LEASE_NS, Lease, ROOT_NS};
-use crate::{Node, Principal, node::Inner, private};
+use crate::{Node, Principal, blob_notes::thumbnails, node::Inner, private};
 
 /// Rows of pins and leases read at a time.
 const PAGE: u32 = 2048;
@@ -90,7 +91,7 @@ fn newest(inner: &Arc<Inner>, mark: u64) -> Pages {
     stream::iter([Ok(roots)]).boxed()
 }
 
-/// Pins, leases, and what is held for the community; first what is not written yet, or a reader would come too early for
+/// Pins, leases, what is held for the community, and thumbnails; first what is not written yet, or a reader would come too early for
 /// its row and too late for its number.
 fn stored(inner: &Arc<Inner>) -> Pages {
     let mut memory: Vec<Root> = inner.pins.recent().writing.values().copied().collect();
@@ -98,7 +99,11 @@ fn stored(inner: &Arc<Inner>) -> Pages {
     let now_ms = inner.shared.ports.clock.now_ms();
     let pinned = |value: &[u8]| Indexed::read(value).filter(|pin| !pin.failed).map(|pin| pin.root);
     let leased = move |value: &[u8]| Lease::read(value).filter(|lease| lease.until_ms > now_ms).map(|lease| lease.root);
-    stream::iter([Ok(memory)]).chain(rows(inner, ROOT_NS, pinned)).chain(rows(inner, LEASE_NS, leased)).boxed()
+    stream::iter([Ok(memory)])
+        .chain(rows(inner, ROOT_NS, pinned))
+        .chain(rows(inner, LEASE_NS, leased))
+        .chain(thumbnails(inner))
+        .boxed()
 }
 
 fn rows(inner: &Arc<Inner>, ns: &'static str, read: impl Fn(&[u8]) -> Option<Root> + Send + Copy + 'static) -> Pages {
@@ -224,13 +229,8 @@ async fn opened(inner: &Arc<Inner>, souls: &[Soul]) -> Result<Vec<Root>, StoreEr
         });
         for reader in readers {
             let Some(mut opener) = private::opener(keyring, &state, &reader) else { continue };
-            let blobs = state.entries().filter_map(|entry| opener.open_entry(entry)).filter_map(|entry| {
-                match entry.body.value() {
-                    Some(Value::Blob(cid)) => Some(recursive(*cid)),
-                    _ => None,
-                }
-            });
-            roots.extend(blobs);
+            let entries = state.entries().filter_map(|entry| opener.open_entry(entry));
+            roots.extend(entries.filter_map(|entry| private::blob_of(&entry)).map(recursive));
         }
     }
     Ok(roots)

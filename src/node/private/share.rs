@@ -124,7 +124,10 @@ fn plan_keys(
 
 fn is_plain(entry: &Entry) -> bool {
     let content = !entry.kind.is_null() && !entry.kind.is_kill() && entry.field.as_str() != FIELD;
-    content && matches!(&entry.body, Body::Live { value, .. } if !matches!(value, Value::Enc(_)))
+    let hides = |value: &Value| {
+        !matches!(value, Value::Enc(_)) && !super::link::is_reference(&entry.field, entry.kind.is_set(), value)
+    };
+    content && matches!(&entry.body, Body::Live { value, .. } if hides(value))
 }
 
 /// Fields in which something is readable by everybody, shown or not.

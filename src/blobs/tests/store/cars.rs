@@ -34,7 +34,11 @@ fn header(roots: &[Cid]) -> Vec<u8> {
     header.push(0x80 + roots.len() as u8);
     for root in roots {
         let cid = root.to_bytes();
-        header.extend([0xd8, 0x2a, 0x58, cid.len() as u8 + 1, 0]);
+        // Lengths are as short as they can be (RFC 8949 section 4.2.1).
+        match cid.len() as u8 + 1 {
+            short @ ..24 => header.extend([0xd8, 0x2a, 0x40 | short, 0]),
+            long => header.extend([0xd8, 0x2a, 0x58, long, 0]),
+        }
         header.extend(cid);
     }
     header.extend(b"gversion\x01");

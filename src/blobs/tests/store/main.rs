@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bucket;
 mod cars;
+mod collecting;
 mod common;
 mod files;
 mod kill;

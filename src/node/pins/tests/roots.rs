@@ -90,6 +90,42 @@ async fn a_private_node_keeps_its_blobs_as_far_as_somebody_here_reads_it() {
 }
 
 #[tokio::test]
+async fn a_private_file_is_kept_where_nobody_reads_its_node() {
+    let bench = Bench::new(1).await;
+    let node = &bench.node;
+    let (named, only_linked) = (add(node, "named").await, add(node, "only linked").await);
+    let ada = account(node, "ada").await;
+    let Principal::Account(key) = ada else { panic!() };
+    let soul: rustdht_core::Soul = format!("~{key}/album").parse().unwrap();
+    node.set_recipients(ada, &soul, vec![]).await.unwrap();
+    let mark = node.roots().mark().await.unwrap();
+    let link = |cid| crate::PrivateLink::new(cid, crate::FileKey::new([7; 32]));
+    let film = "film".parse().unwrap();
+    node.put_private_link(ada, &soul, &film, &link(named), Duration::ZERO).await.unwrap();
+    let text = text(&link(only_linked).to_text());
+    let write = crate::NodeWrite { by: ada, ..request(&soul, WriteMode::Patch, &[("other", text)]) };
+    node.write(write).await.unwrap();
+    let mut expected = [recursive(named), recursive(only_linked)];
+    expected.sort_unstable();
+    assert_eq!(all(node).await, expected, "a link is a reference for those who read it");
+    assert_eq!(since(node, mark).await, expected);
+    // Nobody here reads it any more; what `blobs` names in the clear is kept all the same.
+    node.disable_account("ada", true).await.unwrap();
+    assert_eq!(all(node).await, [recursive(named)]);
+    let values = bench.store.load(std::slice::from_ref(&soul)).await.unwrap();
+    let readable = values.iter().filter(|entry| matches!(entry.body.value(), Some(Value::Text(_) | Value::Blob(_))));
+    assert_eq!(readable.count(), 1, "nothing but the reference is readable");
+    node.disable_account("ada", false).await.unwrap();
+    let next = add(node, "next").await;
+    node.put_private_link(ada, &soul, &film, &link(next), Duration::ZERO).await.unwrap();
+    let mut expected = [recursive(next), recursive(only_linked)];
+    expected.sort_unstable();
+    assert_eq!(all(node).await, expected, "the version before is let go of");
+    node.take_private_link(ada, &soul, &film, Duration::ZERO).await.unwrap();
+    assert_eq!(all(node).await, [recursive(only_linked)]);
+}
+
+#[tokio::test]
 async fn more_than_a_page_of_everything() {
     let world = World::new(1).await;
     let node = &world.members[0].node;
@@ -125,4 +161,39 @@ async fn more_than_a_page_of_everything() {
     assert_eq!((usage.bytes, usage.pins), (None, 5000));
     assert_eq!(quota::read_anew(&**node.store(), &holder, 0).await, (10_000, 5000));
     let _: (Mode, Arc<MemoryStore>) = (node.identity().mode, Arc::clone(&world.members[0].store));
+}
+
+#[tokio::test]
+async fn a_thumbnail_is_kept_as_long_as_its_image_is_here() {
+    use rustdht_core::ports::{Preview, Thumbnail};
+
+    use crate::BlobNote;
+
+    let bench = Bench::new(1).await;
+    let node = &bench.node;
+    let absent: Cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap();
+    let image = add(node, "an image").await;
+    let small = add(node, "a thumbnail").await;
+    let preview = |cid| Preview {
+        width: 9,
+        height: 9,
+        blurhash: "L".into(),
+        thumbnail: Some(Thumbnail { cid, size: 1, mime: "image/png".into(), width: 1, height: 1 }),
+    };
+    let mark = node.roots().mark().await.unwrap();
+    let note = BlobNote { preview: Some(Ok(preview(small))), ..BlobNote::default() };
+    node.note_blob(&image, note.clone()).await.unwrap();
+    assert_eq!(since(node, mark).await, [recursive(small)], "who collects meanwhile hears of it");
+    assert_eq!(all(node).await, [recursive(small)]);
+    // What is said first stays; what is known later is added.
+    let said = |mime: &str| BlobNote { mime: Some(mime.into()), ..BlobNote::default() };
+    node.note_blob(&image, said("image/x-first")).await.unwrap();
+    node.note_blob(&image, said("image/x-second")).await.unwrap();
+    let held = node.blob_note(&image).await.unwrap().unwrap();
+    assert_eq!((held.mime.as_deref(), held.preview), (Some("image/x-first"), note.preview.clone()));
+    // An image that is not here keeps nothing, and is forgotten.
+    node.note_blob(&absent, note).await.unwrap();
+    assert!(node.blob_note(&absent).await.unwrap().is_some());
+    assert_eq!(all(node).await, [recursive(small)]);
+    assert!(node.blob_note(&absent).await.unwrap().is_none());
 }

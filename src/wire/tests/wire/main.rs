@@ -19,6 +19,8 @@ mod mutator;
 #[cfg(test)]
 mod papers;
 #[cfg(test)]
+mod private_blobs;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod round_trips;

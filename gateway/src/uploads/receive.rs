@@ -1,0 +1,124 @@
+//! The bytes of an upload, on their way to the store.
+
+use std::sync::{Arc, OnceLock, PoisonError};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, header},
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use rustdht_core::ports::{Arrived, BlobError, UploadError, UploadId, UploadState};
+use rustdht_node::Principal;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{checksum::Checksum, expires_ms, rooms::SharedRoom, store};
+use crate::{State, body, codes::HttpCode, pins, problem::Problem};
+
+/// One of the uploads that run at once.
+pub(super) fn permit(state: &State) -> Result<OwnedSemaphorePermit, Problem> {
+    let permit = state.uploads().clone().try_acquire_owned();
+    permit.map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))
+}
+
+/// Reads a refused body on for a while, so that its sender gets to see why.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+    // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet.
+    if !headers.contains_key(header::EXPECT) {
+        pins::discard(std::pin::pin!(body::pieces(body))).await;
+    }
+}
+
+/// Why a body ended early, where that is not for the store to know.
+type Why = Arc<OnceLock<Problem>>;
+
+/// Appends a body at an offset.
+pub(super) async fn receive(
+    state: &State,
+    id: UploadId,
+    by: Principal,
+    offset: u64,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<UploadState, Problem> {
+    let prepared = async {
+        let permit = permit(state)?;
+        let checksum = Checksum::read(headers)?;
+        let upload = store(state)?.state(id).await?;
+        let room = state.upload_desk().reserve(state.node(), id, by, upload.length, upload.offset).await?;
+        Ok::<_, Problem>((permit, checksum, room))
+    };
+    let (permit, checksum, room) = match prepared.await {
+        Ok(prepared) => prepared,
+        Err(problem) => {
+            discard(headers, body).await;
+            return Err(problem);
+        }
+    };
+    let keep = if checksum.is_some() { Arrived::WholeOnly } else { Arrived::Partly };
+    let why = Why::default();
+    let pieces = Box::pin(body::pieces(body));
+    let watched = Watched { pieces, checksum, room, offset, why: Arc::clone(&why), _permit: permit };
+    match store(state)?.append(id, offset, watched.into_stream().boxed(), keep, expires_ms(state)).await {
+        Ok(upload) => Ok(upload),
+        Err(UploadError::Blob(BlobError::Body(detail))) => {
+            let told = why.get().cloned();
+            Err(told.unwrap_or_else(|| Problem::from(BlobError::Body(detail))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A body that takes room, and is hashed where it has a checksum.
+struct Watched<S> {
+    pieces: S,
+    checksum: Option<Checksum>,
+    room: SharedRoom,
+    /// Where the next piece goes.
+    offset: u64,
+    why: Why,
+    /// The store goes on after the request is dropped, and this counts until then.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> Watched<S>
+where
+    S: Stream<Item = Result<Bytes, std::io::Error>> + Send + Unpin,
+{
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, BlobError>> + Send {
+        stream::unfold(Some(self), |watched| async {
+            let mut watched = watched?;
+            match watched.next().await {
+                Ok(Some(piece)) => Some((Ok(piece), Some(watched))),
+                Ok(None) => None,
+                Err(problem) => {
+                    let text = problem.detail().to_owned();
+                    // The first one is the reason.
+                    let _ = watched.why.set(problem);
+                    Some((Err(BlobError::Body(text)), None))
+                }
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        let Some(piece) = self.pieces.next().await else {
+            return self.checksum.take().map_or(Ok(()), Checksum::finish).map(|()| None);
+        };
+        let piece = piece.map_err(|error| body::broken(&error))?;
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(&piece);
+        }
+        self.offset += piece.len() as u64;
+        let reached = {
+            let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+            // None: the upload was settled meanwhile, and takes nothing more.
+            room.as_mut().map_or(Ok(()), |room| room.reach(self.offset))
+        };
+        if let Err(fault) = reached {
+            pins::discard(&mut self.pieces).await;
+            return Err(fault.into());
+        }
+        Ok(Some(piece))
+    }
+}
