@@ -204,6 +204,8 @@ impl Handler {
 
     /// Reports that a message has been written or given up.
     fn settle(&mut self, message: &Outgoing, given_up: bool) {
+        let (wants, presences, blocks) = (message.wants.len(), message.presences.len(), message.blocks.len());
+        tracing::trace!(wants, presences, blocks, given_up, "a message went");
         if !message.blocks.is_empty() {
             let (blocks, bytes) = (message.blocks.len() as u64, message.block_bytes());
             self.reports.push_back(News::Written { blocks, bytes, given_up });
@@ -343,6 +345,8 @@ impl Handler {
         let Poll::Ready(received) = self.streams.poll(cx, &self.meter) else { return false };
         match received {
             Received::Message(message) => {
+                let (wants, presences, blocks) = (message.wants.len(), message.presences.len(), message.blocks.len());
+                tracing::trace!(wants, presences, blocks, refused = message.refused, "a message came");
                 self.count(|counters| &counters.messages_received, 1);
                 self.verifying = Some(Verifying::new(message));
             }
@@ -427,6 +431,7 @@ impl ConnectionHandler for Handler {
                     self.usable_again();
                 }
                 let (dropped, refused) = self.streams.add(stream);
+                tracing::trace!(streams = self.streams.len(), dropped, refused, "a stream came");
                 self.count(|counters| &counters.streams_dropped, u64::from(dropped));
                 if refused {
                     self.fault(Fault::TooManyStreams);

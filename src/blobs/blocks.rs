@@ -49,6 +49,9 @@ impl Blocks {
             Place::Unknown => return Err(BlobError::UnknownHash(*cid)),
             Place::Stored(digest) => digest,
         };
+        if let Some(block) = self.shelf.arriving.get(&digest) {
+            return Ok(Some(block));
+        }
         match self.shelf.read(digest).await? {
             Found::Whole(block) if digest.is_shortened() && !hashes_to(cid, &block) => Ok(None),
             Found::Whole(block) => Ok(Some(block)),
@@ -71,7 +74,9 @@ impl Blocks {
         verify(cid, &block).await?;
         metrics::fetched();
         // Not flushed: what came from a peer can be fetched again, and a read does not wait for the disk.
+        let landing = self.shelf.arriving.begin(digest, block.clone());
         self.writer.append(digest, block.clone(), &Ticket::default()).await?;
+        landing.handed_over();
         Ok(block)
     }
 

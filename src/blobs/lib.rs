@@ -46,6 +46,7 @@
 
 mod add;
 mod ahead;
+mod arriving;
 mod blocks;
 mod bucket;
 mod car;

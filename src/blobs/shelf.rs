@@ -10,6 +10,7 @@ use rustdht_core::ports::BlockSource;
 use tokio::task::spawn_blocking;
 
 use crate::{
+    arriving::Arriving,
     bucket::Bucket,
     digest::Digest,
     folder::Folder,
@@ -43,11 +44,12 @@ pub(crate) struct Shelf {
     pub(crate) volume: Volume,
     /// Where missing blocks come from, and who hears of new ones.
     pub(crate) source: OnceLock<Arc<dyn BlockSource>>,
+    pub(crate) arriving: Arriving,
 }
 
 impl Shelf {
     pub(crate) fn new(volume: Volume) -> Self {
-        Self { index: Index::new(), volume, source: OnceLock::new() }
+        Self { index: Index::new(), volume, source: OnceLock::new(), arriving: Arriving::default() }
     }
 
     /// A block can be read from now on.

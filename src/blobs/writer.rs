@@ -198,6 +198,7 @@ impl Thread {
                     });
                     note(&ticket, appended);
                 }
+                self.shelf.arriving.end(&digest);
             }
             Command::Move { placed: (digest, from), data, ticket } => {
                 if self.shelf.index.peek(&digest) == Some(from) {

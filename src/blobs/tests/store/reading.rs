@@ -226,3 +226,22 @@ async fn sizes_that_lie_and_endless_depth_end_in_an_error() {
     store.put_block(&cid, directory).await.unwrap();
     assert!(matches!(store.stat(&cid).await, Err(BlobError::NotAFile(_))));
 }
+
+#[tokio::test]
+async fn what_was_just_fetched_is_not_asked_for_again() {
+    let mut peer = Peer::default();
+    let blocks: Vec<Bytes> = (0..300).map(|at| bytes(at, 200_000)).collect();
+    let cids: Vec<Cid> = blocks.iter().map(|block| cid_of(0x55, block)).collect();
+    peer.blocks = cids.iter().copied().zip(blocks).collect();
+    let peer = Arc::new(peer);
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Config::new(dir.path())).unwrap();
+    store.bind_source(Arc::clone(&peer) as _);
+    for cid in &cids {
+        // The writer's thread may not have come to the block yet.
+        read(&store, cid, 0..5).await.unwrap();
+        store.stat(cid).await.unwrap();
+        read(&store, cid, 5..9).await.unwrap();
+    }
+    assert_eq!(*peer.asked.lock().unwrap(), cids);
+}
