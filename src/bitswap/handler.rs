@@ -3,9 +3,12 @@
 //!
 //! ```text
 //!   inbound streams (many) --> decode --> hash --> Report --> Behaviour
-//!   Behaviour --> Command --> jobs in the store ----------> blocks  lane --> one stream
-//!                     '-----> wantlist and presences -----> control lane --> one stream
+//!   Behaviour --> Command --> jobs in the store --> blocks --.
+//!                     '-----> wantlist and presences first --'--> one stream
 //! ```
+//!
+//! One stream, since rust-ipfs reads the newest alone and loses what is on the others. Wantlists and presences go before
+//! blocks that wait, so they wait for one message at most.
 
 mod changes;
 mod inbound;
@@ -106,15 +109,6 @@ pub(crate) enum News {
     Fault(Fault),
 }
 
-/// Which of the two outbound streams is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LaneName {
-    /// Wantlists and presences.
-    Control,
-    /// Blocks.
-    Blocks,
-}
-
 /// The [`ConnectionHandler`] of [`Behaviour`](crate::Behaviour).
 pub struct Handler {
     setup: Arc<Setup>,
@@ -122,8 +116,7 @@ pub struct Handler {
     streams: Streams<Stream>,
     verifying: Option<Verifying>,
     jobs: FuturesUnordered<BoxFuture<'static, Found>>,
-    control: Lane<Stream>,
-    blocks: Lane<Stream>,
+    lane: Lane<Stream>,
     changes: Changes,
     presences: VecDeque<Presence>,
     queue: VecDeque<Outgoing>,
@@ -147,7 +140,7 @@ impl std::fmt::Debug for Handler {
     }
 }
 
-type HandlerEvent = ConnectionHandlerEvent<Protocols, LaneName, Report>;
+type HandlerEvent = ConnectionHandlerEvent<Protocols, (), Report>;
 
 impl Handler {
     pub(crate) fn new(setup: Arc<Setup>, meter: Arc<Meter>, ignored: bool) -> Self {
@@ -157,8 +150,7 @@ impl Handler {
             meter,
             verifying: None,
             jobs: FuturesUnordered::new(),
-            control: Lane::default(),
-            blocks: Lane::default(),
+            lane: Lane::default(),
             changes: Changes::default(),
             presences: VecDeque::new(),
             queue: VecDeque::new(),
@@ -181,7 +173,7 @@ impl Handler {
 
     /// Something is under way that a time-out may end.
     fn needs_ticks(&self) -> bool {
-        self.streams.is_half_way() || !self.control.is_free() || !self.blocks.is_free() || self.cooling.is_some()
+        self.streams.is_half_way() || !self.lane.is_free() || self.cooling.is_some()
     }
 
     /// The peer takes no streams: what was to be sent is given up, and the behaviour told to ask others.
@@ -190,7 +182,7 @@ impl Handler {
             self.reports.push_back(News::Usable(false));
         }
         self.changes = Changes::default();
-        for message in [self.control.abandon(), self.blocks.abandon()].into_iter().flatten() {
+        if let Some(message) = self.lane.abandon() {
             self.settle(&message, true);
         }
         for message in std::mem::take(&mut self.queue) {
@@ -247,18 +239,16 @@ impl Handler {
             self.fault(Fault::ReadTimedOut);
         }
         let timeout = self.setup.config.write_timeout;
-        let (control, blocks) = (self.control.tick(TICK), self.blocks.tick(TICK));
-        if blocks >= timeout {
-            // The peer may have been sent more than it wanted to read; it asks again for what it still wants.
-            if let Some(message) = self.blocks.abandon() {
-                self.settle(&message, true);
+        if self.lane.tick(TICK) >= timeout {
+            if self.lane.carries_blocks() {
+                // The peer may have been sent more than it wanted to read; it asks again for what it still wants.
+                if let Some(message) = self.lane.abandon() {
+                    self.settle(&message, true);
+                }
+            } else {
+                self.give_up();
+                self.cooling = Some(COOL_DOWN);
             }
-        }
-        if control >= timeout {
-            self.give_up();
-            self.cooling = Some(COOL_DOWN);
-        }
-        if control >= timeout || blocks >= timeout {
             self.fault(Fault::WriteTimedOut);
         } else if let Some(left) = &mut self.cooling {
             *left = left.saturating_sub(TICK);
@@ -295,43 +285,32 @@ impl Handler {
         true
     }
 
-    fn poll_lanes(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {
-        if self.control.is_free() && (!self.changes.is_empty() || !self.presences.is_empty()) {
-            let count = self.presences.len().min(ENTRIES_PER_MESSAGE);
-            self.control.start(Outgoing {
-                wants: self.changes.take(ENTRIES_PER_MESSAGE),
-                presences: self.presences.drain(..count).collect(),
-                blocks: Vec::new(),
-            });
-        }
-        if self.blocks.is_free()
-            && let Some(message) = self.queue.pop_front()
-        {
-            self.blocks.start(message);
-        }
-        for name in [LaneName::Control, LaneName::Blocks] {
-            match self.lane(name).poll(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Progress::Open) => {
-                    let protocol =
-                        SubstreamProtocol::new(self.setup.protocols.clone(), name).with_timeout(OPEN_TIMEOUT);
-                    return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
-                }
-                Poll::Ready(Progress::Written(message)) => {
-                    self.settle(&message, false);
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Ready(Progress::GivenUp(message)) => self.lost(&message),
+    fn poll_lane(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {
+        if self.lane.is_free() {
+            if !self.changes.is_empty() || !self.presences.is_empty() {
+                let count = self.presences.len().min(ENTRIES_PER_MESSAGE);
+                self.lane.start(Outgoing {
+                    wants: self.changes.take(ENTRIES_PER_MESSAGE),
+                    presences: self.presences.drain(..count).collect(),
+                    blocks: Vec::new(),
+                });
+            } else if let Some(message) = self.queue.pop_front() {
+                self.lane.start(message);
             }
         }
-        Poll::Pending
-    }
-
-    fn lane(&mut self, name: LaneName) -> &mut Lane<Stream> {
-        match name {
-            LaneName::Control => &mut self.control,
-            LaneName::Blocks => &mut self.blocks,
+        match self.lane.poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Progress::Open) => {
+                let protocol = SubstreamProtocol::new(self.setup.protocols.clone(), ()).with_timeout(OPEN_TIMEOUT);
+                return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
+            }
+            Poll::Ready(Progress::Written(message)) => {
+                self.settle(&message, false);
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(Progress::GivenUp(message)) => self.lost(&message),
         }
+        Poll::Pending
     }
 
     /// Two streams in a row failed under one message.
@@ -365,7 +344,7 @@ impl ConnectionHandler for Handler {
     type InboundProtocol = Protocols;
     type OutboundProtocol = Protocols;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = LaneName;
+    type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Protocols> {
         SubstreamProtocol::new(self.setup.protocols.clone(), ())
@@ -419,7 +398,7 @@ impl ConnectionHandler for Handler {
         }
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Protocols, Protocols, (), LaneName>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Protocols, Protocols>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(inbound) => {
                 let mut stream = inbound.protocol;
@@ -442,14 +421,14 @@ impl ConnectionHandler for Handler {
                 stream.ignore_for_keep_alive();
                 let version = self.setup.protocols.version(&name);
                 if self.is_usable() {
-                    self.lane(outbound.info).opened(stream, version);
+                    self.lane.opened(stream, version);
                 }
             }
             ConnectionEvent::DialUpgradeError(error) => {
                 if matches!(error.error, StreamUpgradeError::NegotiationFailed) {
                     self.give_up();
                     self.unsupported = true;
-                } else if let Some(message) = self.lane(error.info).failed() {
+                } else if let Some(message) = self.lane.failed() {
                     self.lost(&message);
                 }
             }
@@ -469,7 +448,7 @@ impl ConnectionHandler for Handler {
             if let Some(report) = self.reports.pop_front() {
                 return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Report(report)));
             }
-            if let Poll::Ready(event) = self.poll_lanes(cx) {
+            if let Poll::Ready(event) = self.poll_lane(cx) {
                 return Poll::Ready(event);
             }
             self.poll_ticker(cx);

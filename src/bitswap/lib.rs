@@ -78,6 +78,6 @@ pub use config::Config;
 pub use error::{DecodeError, Error, Fault};
 pub use handle::{Handle, Provider, Session, SessionOptions};
 #[doc(hidden)]
-pub use handler::{Command, Handler, LaneName, Protocols, Report};
+pub use handler::{Command, Handler, Protocols, Report};
 pub use stats::{Ledger, Stats};
 pub use store::{Blockstore, Gate, NoBlocks, Open};

@@ -43,7 +43,7 @@ enum State<S> {
     Open { io: S, version: Version, watch: bool },
 }
 
-/// One of the two lanes of a connection: wantlists and presences do not wait behind blocks.
+/// What a connection sends by, one message after the other.
 #[derive(Debug)]
 pub(super) struct Lane<S> {
     state: State<S>,
@@ -67,6 +67,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
 
     pub(super) const fn is_free(&self) -> bool {
         self.message.is_none()
+    }
+
+    pub(super) fn carries_blocks(&self) -> bool {
+        self.message.as_ref().is_some_and(|message| !message.blocks.is_empty())
     }
 
     pub(super) fn start(&mut self, message: Outgoing) {
