@@ -4,17 +4,20 @@ mod form;
 mod walk;
 
 use std::{
+    io,
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use futures::StreamExt as _;
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
 use reqwest::{Body, Method, RequestBuilder, header};
 use rustdht_wire::private_blob::{FileKey, PrivateLink};
 use serde::Deserialize;
-use tokio::io::AsyncRead;
+use tokio::{io::AsyncRead, sync::mpsc, task::JoinSet};
 use tokio_util::io::ReaderStream;
 
 use crate::{
@@ -26,6 +29,8 @@ use crate::{
 
 /// Bytes read from the file at once.
 const PIECE_BYTES: usize = 512 * 1024;
+/// Pieces that wait to be sent.
+const PIECES_AHEAD: usize = 4;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The CID is the last line of stdout; of several PATHs, each has its line.
@@ -151,7 +156,7 @@ async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::
     let (reader, total) = open(path).await?;
     let progress = Progress::bytes(total);
     let counted = progress.clone();
-    let body = ReaderStream::with_capacity(reader, PIECE_BYTES).inspect(move |piece| {
+    let body = ahead(ReaderStream::with_capacity(reader, PIECE_BYTES)).inspect(move |piece| {
         if let Ok(piece) = piece {
             counted.advance(piece.len() as u64);
         }
@@ -170,6 +175,30 @@ async fn upload(client: &Client, arguments: &Arguments, path: &Path) -> anyhow::
         None => request,
     };
     Ok(Upload { request: request.body(Body::wrap_stream(body)), progress, failure, key: None })
+}
+
+/// Reads on while what was read is being sent: one after the other, a file is added a third slower.
+fn ahead(
+    pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
+    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    let reading = JoinSet::from_iter([async move {
+        let mut pieces = pin!(pieces);
+        while let Some(piece) = pieces.next().await {
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    }]);
+    // The set ends the reading when the stream is dropped.
+    Box::pin(stream::unfold((receiver, reading), |(mut receiver, mut reading)| async move {
+        let piece = match receiver.recv().await {
+            Some(piece) => piece,
+            // An end is one only if the reading came to it.
+            None => Err(io::Error::other(reading.join_next().await?.err()?)),
+        };
+        Some((piece, (receiver, reading)))
+    }))
 }
 
 /// The file, or stdin for `-`, and its size where it has one.
