@@ -308,6 +308,10 @@ async fn append(state: &State, caller: &Caller, request: Request) -> Result<Resp
         if let Some(length) = number(&parts.headers, &headers::LENGTH)? {
             store(state)?.set_length(id, length).await?;
         }
+        if upload.added.is_some() {
+            // Before room is taken for it once more.
+            return Err(UploadError::Offset { at: upload.offset }.into());
+        }
         let limit = upload.length.unwrap_or(store(state)?.max_bytes());
         if number(&parts.headers, &header::CONTENT_LENGTH)?.is_some_and(|more| offset.saturating_add(more) > limit) {
             return Err(UploadError::TooLong { limit }.into());

@@ -284,7 +284,11 @@ impl Run<'_> {
         }
         // Somebody may have named one in between, and was told that it was here.
         self.marker.condemn(&forgotten);
-        self.marker.since(roots).await?;
+        if let Err(error) = self.marker.since(roots).await {
+            // Nobody knows which of them: all of them.
+            self.blocks.writer.restore(forgotten).await?;
+            return Err(error);
+        }
         let restored = self.marker.reprieved();
         let gone = forgotten.iter().filter(|(digest, _)| digest.is_block() && !restored.contains_key(digest));
         let (mut blocks, mut bytes) = (0, 0);

@@ -26,8 +26,13 @@ pub(crate) struct Active {
 impl Active {
     /// Makes pack `number`, durably.
     pub(crate) fn create(dir: &Path, number: u32) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(pack_path(dir, number))?;
-        sync_dir(dir)?;
+        let path = pack_path(dir, number);
+        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+        if let Err(error) = sync_dir(dir) {
+            // Or it would be in the way of the next try.
+            fs::remove_file(&path)?;
+            return Err(error);
+        }
         Ok(Self { number, file: Arc::new(file), end: 0, entries: Vec::new() })
     }
 }

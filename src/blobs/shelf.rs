@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use bytes::Bytes;
@@ -45,11 +45,19 @@ pub(crate) struct Shelf {
     /// Where missing blocks come from, and who hears of new ones.
     pub(crate) source: OnceLock<Arc<dyn BlockSource>>,
     pub(crate) arriving: Arriving,
+    /// Blocks that the writer could not write.
+    pub(crate) unwritten: AtomicU64,
 }
 
 impl Shelf {
     pub(crate) fn new(volume: Volume) -> Self {
-        Self { index: Index::new(), volume, source: OnceLock::new(), arriving: Arriving::default() }
+        Self {
+            index: Index::new(),
+            volume,
+            source: OnceLock::new(),
+            arriving: Arriving::default(),
+            unwritten: AtomicU64::new(0),
+        }
     }
 
     /// A block can be read from now on.
@@ -74,7 +82,12 @@ impl Shelf {
                 // A collection moved it, and its pack may be gone.
                 Some(now) if now != location => location = now,
                 Some(_) => {
-                    found?;
+                    // Without its pack it is as good as damaged; a disk that fails may work again.
+                    if let Err(error) = found
+                        && error.kind() != io::ErrorKind::NotFound
+                    {
+                        return Err(error);
+                    }
                     tracing::warn!(pack = location.pack, offset = location.offset, "a stored block is damaged");
                     metrics::damaged();
                     self.index.remove(&digest, location);

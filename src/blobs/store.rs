@@ -1,4 +1,8 @@
-use std::{ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    ops::Range,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -195,6 +199,10 @@ impl BlobStore for Store {
 
     async fn flush(&self) -> Result<(), BlobError> {
         Ok(self.blocks.writer.flush(&Ticket::default()).await?)
+    }
+
+    fn unwritten(&self) -> u64 {
+        self.blocks.shelf.unwritten.load(Ordering::Acquire)
     }
 
     async fn collect(&self, roots: Arc<dyn RootSource>, options: CollectOptions) -> Result<Collected, BlobError> {

@@ -51,6 +51,9 @@ use crate::{
 
 /// Of one holder, at most this part of the uploads may be open.
 const HOLDERS_PART: usize = 4;
+/// Of one holder, so many that are complete are remembered; the one that ends first gives way. A file of a few hundred bytes
+/// each, to 8 KiB of notes.
+const MAX_COMPLETE: usize = 1024;
 /// How long a request waits until the one before it has stopped.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Length of `Added::head`.
@@ -137,6 +140,10 @@ fn leaf_cid(options: &AddOptions, digest: &[u8; 32]) -> Cid {
 
 /// Bytes that a file says.
 fn offset_of(contents: &Contents) -> u64 {
+    // Of one that is complete only the outcome is kept.
+    if let Some(added) = &contents.head.added {
+        return added.size;
+    }
     let chunk_bytes = Profile::from(contents.head.options).chunk_bytes as u64;
     contents.leaves.len() as u64 * chunk_bytes + contents.tail.len() as u64
 }
@@ -249,25 +256,27 @@ impl Uploads {
         Ok(written.await.map_err(io::Error::other)??)
     }
 
-    fn forget(&self, id: UploadId) -> Option<Arc<Entry>> {
-        let entry = lock(&self.entries).remove(&id)?;
+    fn forget(&self, id: UploadId) {
+        let Some(entry) = lock(&self.entries).remove(&id) else { return };
         let known = lock(&entry.known);
         if known.head.added.is_none() {
             self.open_bytes.fetch_sub(known.offset, Ordering::Relaxed);
         }
-        drop(known);
-        Some(entry)
     }
 
-    async fn remove(&self, entry: Arc<Entry>) -> Result<(), UploadError> {
-        // Whoever appends would write the file again otherwise.
+    /// Removes an upload. Whoever appends has stopped before, and who waits for a turn finds no file: what they made durable
+    /// is not counted any more afterwards.
+    async fn discard(&self, id: UploadId) -> Result<(), UploadError> {
+        let entry = self.entry(id)?;
         let (_turn, _) = entry.take_turn().await?;
         let path = entry.path.clone();
         let removed = spawn_blocking(move || match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         });
-        Ok(removed.await.map_err(io::Error::other)??)
+        removed.await.map_err(io::Error::other)??;
+        self.forget(id);
+        Ok(())
     }
 
     /// The blocks above the leaves.

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering},
     thread,
 };
 
@@ -196,6 +196,10 @@ impl Thread {
                         self.shelf.index.publish();
                         self.shelf.noted(&digest);
                     });
+                    if let Err(failure) = &appended {
+                        tracing::warn!(error = %io::Error::from(failure.clone()), "a block could not be written");
+                        self.shelf.unwritten.fetch_add(1, Ordering::Release);
+                    }
                     note(&ticket, appended);
                 }
                 self.shelf.arriving.end(&digest);
@@ -248,8 +252,14 @@ impl Thread {
                 Ok(appended)
             }
             Target::Folder { active, .. } => {
-                // After a failure the end stays where it was: the next record overwrites what was written of this one.
-                record::write(&active.file, active.end, digest, data)?;
+                if let Err(error) = record::write(&active.file, active.end, digest, data) {
+                    // The end stays where it was. What was written of the block goes: behind a shorter record it would be read
+                    // back as records of its own.
+                    if let Err(error) = active.file.set_len(active.end) {
+                        tracing::warn!(%error, "what was written of a block could not be cut off");
+                    }
+                    return Err(error.into());
+                }
                 // Within 32 bits, since a pack is at most 2 GiB.
                 let entry = Entry { digest: *digest, offset: active.end as u32, data_len };
                 active.end += bytes;
@@ -328,6 +338,7 @@ mod tests {
         assert_eq!(failure.kind(), io::ErrorKind::StorageFull);
         assert!(writer.flush(&other).await.is_ok(), "who wrote nothing lost nothing");
         assert!(shelf.index.get(&digest).is_none() && shelf.index.totals() == (0, 0));
+        assert_eq!(shelf.unwritten.load(Ordering::Acquire), 1, "who has no ticket sees it here");
         writer.close().await;
         assert!(writer.flush(&other).await.is_err(), "closed");
     }

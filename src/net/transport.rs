@@ -2,14 +2,24 @@
 
 mod secure;
 
+use std::time::Duration;
+
 use libp2p::{
     PeerId, Transport,
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, timeout::TransportTimeout},
+        upgrade::Version,
+    },
     dns, identity, quic, tcp, websocket, yamux,
 };
 
 use self::secure::Secure;
 use crate::NetError;
+
+/// From the first byte to an encrypted connection with streams. Who says nothing would else keep one of the places of
+/// connections that are being made, for ever.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A container without resolver configuration still dials plain addresses.
 fn named<T>(make: impl Fn() -> T) -> dns::tokio::Transport<T> {
@@ -47,5 +57,36 @@ pub(crate) fn build(keypair: &identity::Keypair) -> Result<Boxed<(PeerId, Stream
         .multiplex(muxer())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     // WebSocket first: TCP would take its addresses for its own and ignore the rest.
-    Ok(websockets.or_transport(sockets).map(|either, _| either.into_inner()).boxed())
+    let all = websockets.or_transport(sockets).map(|either, _| either.into_inner());
+    Ok(TransportTimeout::new(all, HANDSHAKE_TIMEOUT).boxed())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::poll_fn;
+    use libp2p::core::transport::{ListenerId, TransportEvent};
+    use tokio::{net::TcpStream, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_connects_and_says_nothing_is_let_go() {
+        let mut transport = build(&identity::Keypair::generate_ed25519()).unwrap();
+        transport.listen_on(ListenerId::next(), "/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let mut silent = None;
+        let ended = async {
+            loop {
+                match poll_fn(|cx| std::pin::Pin::new(&mut transport).poll(cx)).await {
+                    TransportEvent::NewAddress { listen_addr, .. } => {
+                        let port = listen_addr.to_string().rsplit('/').next().unwrap().parse::<u16>().unwrap();
+                        silent = Some(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+                    }
+                    TransportEvent::Incoming { upgrade, .. } => return upgrade.await.is_err(),
+                    _ => {}
+                }
+            }
+        };
+        assert!(timeout(2 * HANDSHAKE_TIMEOUT, ended).await.unwrap());
+        drop(silent);
+    }
 }

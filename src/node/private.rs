@@ -19,6 +19,7 @@ use rustdht_wire::Certificate;
 
 pub use file::{PrivateFault, PrivateFile, encrypted};
 pub(crate) use link::blob_of;
+pub(crate) use share::recipients;
 pub use share::{MAX_RECIPIENTS, Recipient, SharedWith, recipients_tag};
 pub(crate) use wrap::{KeyId, NodeKey, RecipientSecret, Wrap};
 

@@ -27,6 +27,9 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// And what fills no chunk so often: a client on a slow line takes minutes for one.
 const COMMIT_TAIL_EVERY: Duration = Duration::from_secs(5);
 
+/// A body that counts only as a whole: until its checksum is known it counts for nobody.
+const MAX_WHOLE_BYTES: u64 = 1 << 30;
+
 /// A chunk that is being hashed: SHA-256 of the file behind it, its own digest, and its bytes.
 type Hashing = JoinHandle<(Midstate, [u8; 32], Bytes)>;
 
@@ -84,7 +87,10 @@ impl Line {
     ) -> Result<(), UploadError> {
         let mut body = body.fuse();
         let mut stop = pin!(stop);
-        let limit = self.contents.head.length.unwrap_or(self.uploads.bounds.max_bytes);
+        let mut limit = self.contents.head.length.unwrap_or(self.uploads.bounds.max_bytes);
+        if keep == Arrived::WholeOnly {
+            limit = limit.min(self.offset() + MAX_WHOLE_BYTES);
+        }
         let open_limit = self.uploads.bounds.max_open_bytes;
         loop {
             let late = self.committed + COMMIT_TAIL_EVERY;
@@ -169,17 +175,17 @@ impl Line {
             self.uploads.blocks.writer.flush(&self.ticket).await.map_err(BlobError::from)?;
             records.leaves(self.contents.midstate, &self.fresh);
         }
-        if tail {
-            if self.contents.tail.len() > self.noted_tail {
-                records.tail(&self.contents.tail[self.noted_tail..]);
-            }
-            self.noted_tail = self.contents.tail.len();
+        let noted = if tail { self.contents.tail.len() } else { self.noted_tail };
+        if noted > self.noted_tail {
+            records.tail(&self.contents.tail[self.noted_tail..]);
         }
-        offset += self.noted_tail as u64;
+        offset += noted as u64;
         records.until(self.expires_ms);
         let (path, end) = (self.entry.path.clone(), self.contents.end);
         let written = spawn_blocking(move || journal::append(&path, end, &records));
         self.contents.end = written.await.map_err(std::io::Error::other)??;
+        // Only now: after a failure it is written with the next.
+        self.noted_tail = noted;
         self.contents.leaves.append(&mut self.fresh);
         self.committed = Instant::now();
         lock(&self.entry.fresh).clear();

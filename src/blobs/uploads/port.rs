@@ -10,7 +10,7 @@ use rustdht_core::ports::{Added, Arrived, BoxByteStream, NewUpload, UploadError,
 use tokio::task::spawn_blocking;
 
 use super::{
-    Entry, HOLDERS_PART, Known, Uploads,
+    Entry, HOLDERS_PART, Known, MAX_COMPLETE, Uploads,
     journal::{self, Contents, Head},
     lock, offset_of,
 };
@@ -40,7 +40,7 @@ impl UploadStore for Store {
         let entry = Entry::new(path.clone(), Known { offset: 0, head: head.clone() });
         // Its place is taken before it is written, so that many at once cannot pass the bound.
         let (_turn, _) = entry.take_turn().await?;
-        {
+        let out = {
             let mut entries = lock(&uploads.entries);
             let most = uploads.bounds.max_open;
             let open = |of: Option<&str>| {
@@ -55,6 +55,17 @@ impl UploadStore for Store {
                 return Err(UploadError::TooMany { limit: most });
             }
             entries.insert(id, Arc::clone(&entry));
+            let complete = entries.iter().filter_map(|(id, entry)| {
+                let known = lock(&entry.known);
+                let is_one = known.head.added.is_some() && known.head.holder == head.holder;
+                is_one.then_some((known.head.expires_ms, *id))
+            });
+            let complete: Vec<_> = complete.collect();
+            complete.iter().min().filter(|_| complete.len() >= MAX_COMPLETE).map(|(_, id)| *id)
+        };
+        if let Some(out) = out {
+            // Somebody else may have been faster.
+            let _ = uploads.discard(out).await;
         }
         let written = spawn_blocking(move || journal::write(&path, &Contents::new(head)));
         let written = written.await.map_err(io::Error::other).and_then(|written| written);
@@ -128,8 +139,7 @@ impl UploadStore for Store {
     }
 
     async fn end(&self, id: UploadId) -> Result<(), UploadError> {
-        let entry = self.uploads.forget(id).ok_or(UploadError::Unknown)?;
-        self.uploads.remove(entry).await
+        self.uploads.discard(id).await
     }
 
     async fn expire(&self, now_ms: u64) -> Vec<UploadId> {
@@ -141,9 +151,7 @@ impl UploadStore for Store {
             entries.iter().filter(|(_, entry)| is_due(entry) && idle(entry)).map(|(id, _)| *id).collect()
         };
         for id in &due {
-            if let Some(entry) = self.uploads.forget(*id)
-                && let Err(error) = self.uploads.remove(entry).await
-            {
+            if let Err(error) = self.uploads.discard(*id).await {
                 tracing::warn!(upload = %id, %error, "an upload whose time is over could not be removed");
             }
         }

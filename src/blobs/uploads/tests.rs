@@ -285,3 +285,59 @@ async fn a_collection_leaves_unfinished_uploads_and_takes_ended_ones() {
     collect().await;
     assert_eq!(blocks().await, 0);
 }
+
+fn open_bytes(store: &Store) -> u64 {
+    store.uploads.open_bytes.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn what_is_complete_stays_as_long_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(Config::new(dir.path())).unwrap();
+    let file = noise(MIB + 5);
+    store.begin(ID, new(Some(file.len()))).await.unwrap();
+    store.append(ID, 0, body(&file, 0..file.len()), Arrived::Partly, 2000).await.unwrap();
+    let added = store.assemble(ID).await.unwrap();
+    store.complete(ID, &added).await.unwrap();
+    for _ in 0..2 {
+        for at in [0, 7, file.len()] {
+            let error = store.append(ID, at as u64, body(&file, 0..9), Arrived::Partly, 2000).await.unwrap_err();
+            assert!(matches!(error, UploadError::Offset { at } if at == file.len() as u64), "{error}");
+        }
+        let state = store.state(ID).await.unwrap();
+        assert_eq!((state.offset, state.added.is_some(), open_bytes(&store)), (file.len() as u64, true, 0));
+        store = reopened(store, dir.path()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_ended_while_it_comes_is_not_counted_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Config::new(dir.path())).unwrap();
+    let file = noise(3 * MIB);
+    store.begin(ID, new(Some(9 * MIB))).await.unwrap();
+    let (hangs, reached) = hanging(&file, 0..file.len());
+    let (appended, ()) = tokio::join!(store.append(ID, 0, hangs, Arrived::Partly, 2000), async {
+        reached.await.unwrap();
+        store.end(ID).await.unwrap();
+    });
+    assert!(appended.is_err());
+    assert_eq!((open_bytes(&store), store.uploads.ids().len()), (0, 0));
+    assert!(matches!(store.state(ID).await, Err(UploadError::Unknown)));
+    assert_eq!(fs::read_dir(&store.uploads.dir).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn of_those_that_are_complete_the_oldest_gives_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Config::new(dir.path())).unwrap();
+    let id = |at: usize| UploadId((at as u128).to_be_bytes());
+    for at in 0..MAX_COMPLETE + 3 {
+        store.begin(id(at), NewUpload { expires_ms: 1000 + at as u64, ..new(Some(0)) }).await.unwrap();
+        let added = store.assemble(id(at)).await.unwrap();
+        store.complete(id(at), &added).await.unwrap();
+    }
+    assert_eq!(store.uploads.ids().len(), MAX_COMPLETE);
+    assert!(matches!(store.state(id(1)).await, Err(UploadError::Unknown)));
+    assert!(store.state(id(3)).await.is_ok());
+}

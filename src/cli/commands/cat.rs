@@ -68,12 +68,18 @@ fn private_file(arguments: &Arguments) -> anyhow::Result<Option<(String, FileKey
             let address = arguments.cid.split('#').next().unwrap_or_default();
             Ok(Some((target(address), FileKey::from_text(key.trim()).map_err(usage)?)))
         }
-        None if arguments.cid.contains("#key=") => {
+        None if has_key(&arguments.cid) => {
             let link: PrivateLink = arguments.cid.parse().map_err(usage)?;
             Ok(Some((target(&link.cid.to_string()), link.key.clone())))
         }
         None => Ok(None),
     }
+}
+
+/// Whether it is a link with a key, in whatever order its parts stand: a key does not go to the gateway.
+fn has_key(link: &str) -> bool {
+    let parts = link.split_once('#').map_or("", |(_, parts)| parts);
+    parts.split('&').any(|part| part.starts_with("key="))
 }
 
 /// The path of the request. What is copied out of a browser or another tool is taken too.

@@ -224,6 +224,12 @@ pub trait BlobStore: Send + Sync {
     /// Waits until everything that was kept before, fetched blocks as well, is durable.
     async fn flush(&self) -> Result<(), BlobError>;
 
+    /// How many blocks could not be written since the store was opened: who fetches compares it before and, flushed, after,
+    /// as a read goes on with a block that the disk did not take.
+    fn unwritten(&self) -> u64 {
+        0
+    }
+
     /// Removes every block that no root leads to. Reads and adds go on meanwhile. It goes on to its end, or until the store
     /// is closed, whether somebody waits for it or not; [`BlobError::Collecting`] while another one runs.
     async fn collect(&self, roots: Arc<dyn RootSource>, options: CollectOptions) -> Result<Collected, BlobError>;

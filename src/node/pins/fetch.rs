@@ -54,6 +54,7 @@ pub(super) async fn fetch(
     mut seen: impl FnMut(&Cid, u64) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
     let slow = |_| Failure::Again(format!("no block came for {} s", patience.as_secs()));
+    let unwritten = blobs.unwritten();
     let scope = if root.recursive { DagScope::All } else { DagScope::Block };
     // The root may stand in its CID: then no section tells of it.
     seen(&root.cid, 0)?;
@@ -70,7 +71,11 @@ pub(super) async fn fetch(
         return Err(Failure::Again("the walk ended inside of a block".to_owned()));
     }
     // Blocks that were fetched are not flushed one by one.
-    Ok(blobs.flush().await?)
+    blobs.flush().await?;
+    if blobs.unwritten() != unwritten {
+        return Err(Failure::Again("a block could not be written here: is the disk full?".to_owned()));
+    }
+    Ok(())
 }
 
 /// Reads the heads of the sections of a CAR v1, piece by piece.

@@ -155,7 +155,9 @@ impl Node {
         let root = Root { cid: upload.cid, recursive: true };
         let _noted = inner.pins.note(root);
         let limited = inner.limited(&holder);
-        let _turn = if limited { Some(inner.pins.turn(&holder).await) } else { None };
+        // A lease that is over is removed in its holder's turn.
+        let turn = limited || upload.keep == Keep::Lease;
+        let _turn = if turn { Some(inner.pins.turn(&holder).await) } else { None };
         if limited {
             inner.pins.count(&*inner.shared.ports.store, &holder, self.now_ms()).await?;
             // What he keeps already is not counted twice.

@@ -213,16 +213,12 @@ async fn opened(inner: &Arc<Inner>, souls: &[Soul]) -> Result<Vec<Root>, StoreEr
             state.restore(entry.into());
         }
     }
-    let node = Node { inner: Arc::clone(inner) };
     let keyring = &inner.shared.keyring;
     let mut roots = Vec::new();
-    for (soul, state) in states {
+    for state in states.into_values() {
         // What authority hides takes no key away from here.
-        let recipients = match node.recipients(&soul).await {
-            Ok(recipients) => recipients,
-            Err(error) => return Err(StoreError::Failed(error.to_string())),
-        };
-        let readers = recipients.iter().filter_map(|recipient| {
+        let readers = private::recipients(&state);
+        let readers = readers.iter().filter_map(|recipient| {
             let own = recipient.key == inner.shared.identity.gateway;
             let reader = if own { Principal::Owner } else { Principal::Account(recipient.key) };
             (own || keyring.held(&recipient.key).is_some()).then_some(reader)

@@ -194,7 +194,7 @@ fn plan_encryption(
     Ok(Some(drafts))
 }
 
-fn recipients(state: &NodeState) -> Vec<Recipient> {
+pub(crate) fn recipients(state: &NodeState) -> Vec<Recipient> {
     let held = wraps(state);
     let current = held.iter().map(|(_, wrap)| wrap.id).max();
     let targets: BTreeSet<Target> = held.iter().map(|(_, wrap)| (wrap.account, wrap.to)).collect();

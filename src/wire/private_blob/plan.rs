@@ -63,7 +63,7 @@ impl Plan {
         let (first, behind) =
             if length == 0 { (0, 0) } else { ((start + HEADER) / ROOM, (end + HEADER).div_ceil(ROOM)) };
         let at = |segment: u64| if segment == 0 { HEADER } else { segment * SEGMENT };
-        let ciphertext = if length == 0 { 0..0 } else { at(first)..(behind * SEGMENT).min(size) };
+        let ciphertext = if length == 0 { 0..0 } else { at(first)..behind.saturating_mul(SEGMENT).min(size) };
         let begins = if first == 0 { HEADER } else { first * ROOM };
         let skip = if length == 0 { 0 } else { start + HEADER - begins };
         // Less than a segment.
