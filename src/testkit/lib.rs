@@ -6,6 +6,7 @@
 mod blobs;
 mod clock;
 mod commits;
+mod forged;
 mod replicator;
 mod routing;
 mod store;
@@ -13,6 +14,7 @@ mod store;
 pub use blobs::TempBlobs;
 pub use clock::{ManualClock, SeededEntropy};
 pub use commits::{Author, set_add, set_remove, write};
+pub use forged::{Forged, forge, slotted};
 pub use replicator::Recorder;
 pub use routing::MemoryRouter;
 pub use store::MemoryStore;

@@ -1,7 +1,6 @@
 //! A member of the swarm that keeps to no rule, against a gateway: what it pushes is answered with its code and shows
 //! nowhere, however it arrives, and honest members go on.
 
-mod forge;
 mod peer;
 
 use std::{
@@ -12,13 +11,12 @@ use std::{
 
 use reqwest::{Method, StatusCode};
 use rustdht_core::{CertificateId, Code, Entry, Kind, NetId, Soul, Stamp, Value};
-use rustdht_testkit::{Author, set_add, set_remove, write};
+use rustdht_testkit::{Author, Forged, forge, set_add, set_remove, slotted, write};
 use rustdht_wire::{Certificate, Invite, Operation, Rights, SignedCertificate};
 use serde_json::{Value as Json, json};
 
 use crate::gateway::Gateway;
-use forge::{Forged, altered, forge, slotted};
-use peer::{Parcel, Peer, Wares, answered, now_ms, refusals, soon};
+use peer::{Parcel, Peer, Wares, altered, answered, now_ms, refusals, soon};
 
 const WRITE: Rights = Rights { write: true, delegate: false, endorse: false };
 const ALL: Rights = Rights { write: true, delegate: true, endorse: false };
@@ -348,14 +346,14 @@ impl Cast {
         let of_community = Arc::new(of_community.sign(stranger.key()).unwrap());
         let by = |commit: &Forged, certificate: &Arc<SignedCertificate>| {
             let word = commit.word(stranger.key(), certificate);
-            commit.parcel(&[0], &[word], std::slice::from_ref(certificate), key)
+            Parcel::of(commit, &[0], &[word], std::slice::from_ref(certificate), key)
         };
         let by_thief = stolen.word(hostile.author.key(), member.leaf());
-        let by_thief = stolen.parcel(&[0], &[by_thief], &member.chain, key);
+        let by_thief = Parcel::of(&stolen, &[0], &[by_thief], &member.chain, key);
         let elsewhere = bare.word(hostile.author.key(), hostile.leaf());
-        let elsewhere = other.parcel(&[0], &[elsewhere], &hostile.chain, key);
+        let elsewhere = Parcel::of(&other, &[0], &[elsewhere], &hostile.chain, key);
         vec![
-            refused("a public write that nobody endorsed", bare.parcel(&[0], &[], &[], key)),
+            refused("a public write that nobody endorsed", Parcel::of(&bare, &[0], &[], &[], key)),
             refused("one endorsed under the stranger's own space", by(&own, &of_own)),
             refused("one endorsed under a certificate that the community did not issue", by(&claimed, &of_community)),
             refused("one endorsed in another member's name", by_thief),

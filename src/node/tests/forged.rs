@@ -4,94 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rustdht_core::{
-    CertificateId, Code, CommitId, Entry, EntryId, Kind, NetId, Session, Slot, Soul, Stamp, Value, Writer,
-    ports::{IngestOutcome, ReplicaId, StoredCommit},
+    Code, Kind, NetId, Soul, Stamp, Value,
+    ports::{IngestOutcome, ReplicaId},
 };
-use rustdht_testkit::{Author, set_add, set_remove, write};
-use rustdht_wire::{
-    Certificate, Extras, Header, Operation, Rights, SignedCertificate, envelope_of, leaf_hash, merkle, slot_of,
-    with_extras,
-};
+use rustdht_testkit::{Author, Forged, forge, set_add, set_remove, slotted, write};
+use rustdht_wire::{Certificate, Extras, Operation, Rights, SignedCertificate, with_extras};
 
 use super::{Bench, NOW_MS, exchange::export};
 use crate::{Error, Principal};
 
 const WRITE: Rights = Rights { write: true, delegate: false, endorse: false };
-
-/// A commit as somebody makes it who keeps no rule: signed, but with any operations.
-struct Forged {
-    commit: StoredCommit,
-    entries: Vec<Entry>,
-    certificates: Vec<Arc<SignedCertificate>>,
-}
-
-impl Forged {
-    fn envelope(&self, only: &[usize]) -> Bytes {
-        let entries: Vec<&Entry> = only.iter().map(|at| &self.entries[*at]).collect();
-        envelope_of(&self.commit, &entries, &Extras { certificates: &self.certificates, endorsements: &[] })
-            .unwrap()
-            .into()
-    }
-
-    fn whole(&self) -> Bytes {
-        self.envelope(&(0..self.entries.len()).collect::<Vec<_>>())
-    }
-}
-
-fn forge(
-    author: &Author,
-    net: NetId,
-    stamp: Stamp,
-    chains: &[&[Arc<SignedCertificate>]],
-    ops: Vec<Operation>,
-) -> Forged {
-    let auth: Vec<CertificateId> = chains.iter().map(|chain| chain[0].id()).collect();
-    let leaves: Vec<_> = (0..).zip(&ops).map(|(at, op)| leaf_hash(at, op)).collect();
-    let header = Header {
-        net,
-        author: author.public(),
-        session: Session([9; 8]),
-        seq: 0,
-        prev: None,
-        stamp,
-        n: ops.len() as u16,
-        root: merkle::root(&leaves),
-        auth: auth.clone(),
-    };
-    let bytes = Bytes::from(header.encode());
-    let id = CommitId::of(&bytes);
-    let signature = Bytes::copy_from_slice(&author.key().sign(&id.0));
-    let commit = StoredCommit { id, header: bytes, signature, leaves: leaves.concat().into(), proofs: Bytes::new() };
-    let entries = (0..).zip(ops).map(|(index, op)| Entry {
-        id: EntryId::of(&id, index),
-        commit: id,
-        index,
-        soul: op.soul,
-        field: op.field,
-        kind: op.kind,
-        slot: op.slot,
-        stamp,
-        author: author.public(),
-        leaf: None,
-        writer: Writer::new(&author.public(), None),
-        body: op.body,
-        kills: op.kills,
-        over: op.over,
-        base: op.base,
-    });
-    Forged {
-        commit,
-        entries: entries.collect(),
-        certificates: chains.iter().flat_map(|chain| chain.iter().cloned()).collect(),
-    }
-}
-
-/// An operation in the slot of `author` under `leaf`.
-fn slotted(op: Operation, author: &Author, leaf: Option<&CertificateId>) -> Operation {
-    let writer = Writer::new(&author.public(), leaf);
-    let slot = slot_of(&op.kind, &op.soul, &author.public(), &Session([9; 8]), &writer);
-    Operation { slot: slot.unwrap_or(Slot::Own), ..op }
-}
 
 /// Tries an envelope between replicas and at the door of `a`: the code of each.
 async fn tried(a: &Bench, envelope: Bytes) -> (Code, Code) {

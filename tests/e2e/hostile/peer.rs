@@ -20,12 +20,10 @@ use rustdht_core::{
     ports::{IndexItem, Ingest, IngestOutcome, Published, ReplicaId, Replicator, StoreError},
 };
 use rustdht_net::{ConnectionLimits, Handle, IpfsConfig, NetConfig, Role, Service};
-use rustdht_testkit::Author;
-use rustdht_wire::{Certificates, Invite, SignedCertificate};
+use rustdht_testkit::{Author, Forged};
+use rustdht_wire::{Certificates, EndorsedBy, Invite, SignedCertificate};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-
-use super::forge::Forged;
 
 /// How long anything may take that has to happen.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -87,6 +85,41 @@ pub(super) struct Parcel {
     pub(super) envelope: Bytes,
     pub(super) items: Vec<IndexItem>,
     pub(super) souls: Vec<Soul>,
+}
+
+impl Parcel {
+    /// The operations `only`, with `words` for the commit and the certificates `behind` them.
+    pub(super) fn of(
+        forged: &Forged,
+        only: &[usize],
+        words: &[EndorsedBy],
+        behind: &[Arc<SignedCertificate>],
+        network_key: &[u8; 32],
+    ) -> Self {
+        let entries: Vec<_> = only.iter().map(|at| &forged.entries[*at]).collect();
+        let items = entries.iter().map(|entry| IndexItem {
+            seconds: entry.index_seconds(),
+            record: entry.id.record_id(network_key),
+            partition: rustdht_core::partition_of(&entry.soul),
+        });
+        Self {
+            commit: forged.commit.id,
+            envelope: forged.envelope_with(only, words, behind),
+            items: items.collect(),
+            souls: entries.iter().map(|entry| entry.soul.clone()).collect(),
+        }
+    }
+}
+
+/// The envelope with `from`, which stands in it exactly once, replaced by as many other bytes.
+pub(super) fn altered(parcel: Parcel, from: &[u8], to: &[u8]) -> Parcel {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = parcel.envelope.to_vec();
+    let mut found = (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from));
+    let at = found.next().unwrap();
+    assert_eq!(found.next(), None, "it stands there once");
+    bytes[at..at + to.len()].copy_from_slice(to);
+    Parcel { envelope: bytes.into(), ..parcel }
 }
 
 /// What a peer holds: it tells of it when members reconcile, and gives it to whoever asks.
@@ -220,7 +253,7 @@ impl Peer {
     /// Operations of a commit, for which it gives its word as a member.
     pub(super) fn endorsed(&self, forged: &Forged, only: &[usize]) -> Parcel {
         let word = forged.word(self.author.key(), self.leaf());
-        forged.parcel(only, &[word], &self.chain, &self.invite.network_key)
+        Parcel::of(forged, only, &[word], &self.chain, &self.invite.network_key)
     }
 
     /// All of a commit, for which it gives its word as a member.

@@ -1,29 +1,28 @@
-//! Commits as somebody makes them who keeps no rule, and the envelopes that carry them.
+//! Commits as somebody makes them who keeps no rule: signed, but with any operations.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustdht_core::{
-    CertificateId, CommitId, Entry, EntryId, NetId, Session, Slot, Stamp, Writer,
-    ports::{IndexItem, StoredCommit},
-};
-use rustdht_testkit::Author;
+use rustdht_core::{CertificateId, CommitId, Entry, EntryId, NetId, Session, Slot, Stamp, Writer, ports::StoredCommit};
 use rustdht_wire::{
     Built, EndorsedBy, Extras, Header, Operation, SignedCertificate, SigningKey, endorse, envelope_of, leaf_hash,
     merkle, slot_of,
 };
 
-use super::peer::Parcel;
+use crate::Author;
 
 /// The session of every forged commit.
 const SESSION: Session = Session([9; 8]);
 
 /// A commit about to travel: honestly made, or by one who writes down what he likes.
-#[derive(Clone)]
-pub(super) struct Forged {
-    pub(super) commit: StoredCommit,
-    pub(super) entries: Vec<Entry>,
-    pub(super) certificates: Vec<Arc<SignedCertificate>>,
+#[derive(Clone, Debug)]
+pub struct Forged {
+    /// The commit.
+    pub commit: StoredCommit,
+    /// Its operations, in their order.
+    pub entries: Vec<Entry>,
+    /// What travels along.
+    pub certificates: Vec<Arc<SignedCertificate>>,
 }
 
 impl From<Built> for Forged {
@@ -34,7 +33,8 @@ impl From<Built> for Forged {
 }
 
 /// A commit in the name of `author` with any operations; each chain from its leaf up.
-pub(super) fn forge(
+#[must_use]
+pub fn forge(
     author: &Author,
     net: NetId,
     stamp: Stamp,
@@ -49,7 +49,7 @@ pub(super) fn forge(
         seq: 0,
         prev: None,
         stamp,
-        n: u16::try_from(ops.len()).unwrap(),
+        n: leaves.len() as u16,
         root: merkle::root(&leaves),
         auth: chains.iter().map(|chain| chain[0].id()).collect(),
     };
@@ -79,21 +79,59 @@ pub(super) fn forge(
 }
 
 /// An operation in the slot that a forged commit of `author` has under `leaf`.
-pub(super) fn slotted(op: Operation, author: &Author, leaf: Option<&CertificateId>) -> Operation {
+#[must_use]
+pub fn slotted(op: Operation, author: &Author, leaf: Option<&CertificateId>) -> Operation {
     let writer = Writer::new(&author.public(), leaf);
     let slot = slot_of(&op.kind, &op.soul, &author.public(), &SESSION, &writer);
     Operation { slot: slot.unwrap_or(Slot::Own), ..op }
 }
 
 impl Forged {
+    /// The operations `only`, with the certificates.
+    ///
+    /// # Panics
+    /// When there is no such operation, or the header is none.
+    #[must_use]
+    pub fn envelope(&self, only: &[usize]) -> Bytes {
+        self.envelope_with(only, &[], &[])
+    }
+
+    /// The operations `only`, with `words` for the commit and the certificates `behind` them.
+    ///
+    /// # Panics
+    /// As [`Forged::envelope`].
+    #[must_use]
+    #[expect(clippy::unwrap_used, reason = "a test that asks for what cannot be sent fails")]
+    pub fn envelope_with(&self, only: &[usize], words: &[EndorsedBy], behind: &[Arc<SignedCertificate>]) -> Bytes {
+        let entries: Vec<&Entry> = only.iter().map(|at| &self.entries[*at]).collect();
+        let certificates = [&self.certificates[..], behind].concat();
+        let extras = Extras { certificates: &certificates, endorsements: words };
+        envelope_of(&self.commit, &entries, &extras).unwrap().into()
+    }
+
+    /// All operations, with the certificates.
+    ///
+    /// # Panics
+    /// As [`Forged::envelope`].
+    #[must_use]
+    pub fn whole(&self) -> Bytes {
+        self.envelope(&(0..self.entries.len()).collect::<Vec<_>>())
+    }
+
     /// The same under the signature of another key.
-    pub(super) fn signed_by(mut self, key: &SigningKey) -> Self {
+    #[must_use]
+    pub fn signed_by(mut self, key: &SigningKey) -> Self {
         self.commit.signature = Bytes::copy_from_slice(&key.sign(&self.commit.id.0));
         self
     }
 
     /// The same with another stamp in its header, under the signature of the first.
-    pub(super) fn restamped(mut self, stamp: Stamp) -> Self {
+    ///
+    /// # Panics
+    /// When the header is none.
+    #[must_use]
+    #[expect(clippy::unwrap_used, reason = "a test that stamps what is no commit fails")]
+    pub fn restamped(mut self, stamp: Stamp) -> Self {
         let header = Header { stamp, ..Header::decode(&self.commit.header).unwrap() };
         self.commit.header = header.encode().into();
         self.commit.id = CommitId::of(&self.commit.header);
@@ -104,42 +142,8 @@ impl Forged {
     }
 
     /// The word of a key for this commit, under a certificate.
-    pub(super) fn word(&self, key: &SigningKey, certificate: &SignedCertificate) -> EndorsedBy {
+    #[must_use]
+    pub fn word(&self, key: &SigningKey, certificate: &SignedCertificate) -> EndorsedBy {
         EndorsedBy { certificate: certificate.id(), signature: endorse(key, &self.commit.id) }
     }
-
-    /// The operations `only`, with `words` for the commit and the certificates `behind` them.
-    pub(super) fn parcel(
-        &self,
-        only: &[usize],
-        words: &[EndorsedBy],
-        behind: &[Arc<SignedCertificate>],
-        network_key: &[u8; 32],
-    ) -> Parcel {
-        let entries: Vec<&Entry> = only.iter().map(|at| &self.entries[*at]).collect();
-        let certificates = [&self.certificates[..], behind].concat();
-        let extras = Extras { certificates: &certificates, endorsements: words };
-        let items = entries.iter().map(|entry| IndexItem {
-            seconds: entry.index_seconds(),
-            record: entry.id.record_id(network_key),
-            partition: rustdht_core::partition_of(&entry.soul),
-        });
-        Parcel {
-            commit: self.commit.id,
-            envelope: envelope_of(&self.commit, &entries, &extras).unwrap().into(),
-            items: items.collect(),
-            souls: entries.iter().map(|entry| entry.soul.clone()).collect(),
-        }
-    }
-}
-
-/// The envelope with `from`, which stands in it exactly once, replaced by as many other bytes.
-pub(super) fn altered(parcel: Parcel, from: &[u8], to: &[u8]) -> Parcel {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = parcel.envelope.to_vec();
-    let mut found = (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from));
-    let at = found.next().unwrap();
-    assert_eq!(found.next(), None, "it stands there once");
-    bytes[at..at + to.len()].copy_from_slice(to);
-    Parcel { envelope: bytes.into(), ..parcel }
 }
