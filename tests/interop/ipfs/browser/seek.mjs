@@ -1,5 +1,6 @@
 // Chromium plays a video that a gateway serves, and seeks in it. Prints a line of JSON; ends with 1 and the reason when the
-// time does not go on behind a seek, or when more than ranges was read.
+// time does not go on behind a seek, or when the file was not read by ranges. How much is read is printed and not judged: how
+// far a browser reads ahead is up to it and to how fast the machine plays.
 //   node seek.mjs CHROMIUM PAGE VIDEO SIZE
 // PAGE is opened and shows VIDEO, or is one of VIDEO's origin into which it is put. SIZE is that of the file in bytes.
 import { chromium } from 'playwright-core'
@@ -9,8 +10,8 @@ const SIZE = Number(size_)
 // Where to go, in parts of the length: forwards, backwards, over what was read, near the end.
 const SEEKS = [0.5, 0.9, 0.1, 0.7]
 const PATIENCE_MS = 20_000
-// A browser reads ahead of where it plays, tens of MiB at this bit rate; all of the file would be no seeking.
-const MOST = 0.8
+// How far from its part of the file a browser may begin to read: the bytes do not follow the time evenly.
+const NEAR = 0.1
 
 function check (holds, what) {
   if (!holds) throw new Error(what)
@@ -80,15 +81,15 @@ try {
   }
   const all = [...requests.values()]
   const read = all.reduce((sum, { bytes }) => sum + bytes, 0)
-  check(all.length > SEEKS.length, `${all.length} requests are fewer than seeks`)
   // A whole answer is 200; one that was called off before it began has no status.
   for (const request of all) {
     check(request.status === null || request.status === 206, `not a range: ${JSON.stringify(request)}`)
     check(request.status !== null || request.bytes === 0, `bytes without an answer: ${JSON.stringify(request)}`)
     check(request.status === null || request.content.endsWith(`/${SIZE}`), `of another size: ${JSON.stringify(request)}`)
   }
-  check(read > 0 && read < SIZE * MOST, `${read} of ${SIZE} bytes were read`)
   const ranges = all.filter(({ status }) => status !== null).map(({ content }) => content)
+  const starts = ranges.map(range => Number(/^bytes (\d+)-/.exec(range)[1]) / SIZE)
+  check(read > 0 && starts.some(at => Math.abs(at - SEEKS[0]) < NEAR), `nothing was read from the first seek on: ${ranges}`)
   console.log(JSON.stringify({ duration, seeks, ranges, read_mib: Math.round(read / 2 ** 20), of_mib: Math.round(SIZE / 2 ** 20) }))
 } catch (error) {
   console.error(`FAILED: ${error.message}`)
