@@ -1,7 +1,8 @@
-//! Bounds the inbound connections from one /24 (IPv4) or /48 (IPv6), which one operator can fill with peers.
+//! Bounds the inbound connections from one /24 (IPv4) or /48 (IPv6), which one operator can fill with peers. One counts from
+//! its first packet on: those that never come to the end of their handshake keep nobody else's out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     convert::Infallible,
     fmt,
     net::IpAddr,
@@ -10,7 +11,7 @@ use std::{
 
 use libp2p::{
     Multiaddr, PeerId,
-    core::{ConnectedPoint, Endpoint, transport::PortUse},
+    core::{Endpoint, transport::PortUse},
     multiaddr::Protocol,
     swarm::{
         ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
@@ -41,12 +42,26 @@ impl Subnets {
         Self { most, open: HashMap::new(), connections: HashMap::new() }
     }
 
-    fn check(&self, remote: &Multiaddr) -> Result<(), ConnectionDenied> {
-        match subnet(remote) {
-            Some(subnet) if self.open.get(&subnet).copied().unwrap_or(0) >= self.most => {
-                Err(ConnectionDenied::new(Full))
+    /// Takes a place for a connection, until [`Subnets::release`].
+    fn admit(&mut self, connection: ConnectionId, remote: &Multiaddr) -> Result<(), ConnectionDenied> {
+        let Some(subnet) = subnet(remote) else { return Ok(()) };
+        let open = self.open.entry(subnet).or_default();
+        if *open >= self.most {
+            return Err(ConnectionDenied::new(Full));
+        }
+        *open += 1;
+        self.connections.insert(connection, subnet);
+        Ok(())
+    }
+
+    fn release(&mut self, connection: ConnectionId) {
+        if let Some(subnet) = self.connections.remove(&connection)
+            && let Entry::Occupied(mut open) = self.open.entry(subnet)
+        {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
             }
-            _ => Ok(()),
         }
     }
 }
@@ -76,11 +91,11 @@ impl NetworkBehaviour for Subnets {
 
     fn handle_pending_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.check(remote)
+        self.admit(connection, remote)
     }
 
     fn handle_established_inbound_connection(
@@ -88,9 +103,9 @@ impl NetworkBehaviour for Subnets {
         _: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
-        remote: &Multiaddr,
+        _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.check(remote).map(|()| dummy::ConnectionHandler)
+        Ok(dummy::ConnectionHandler)
     }
 
     fn handle_established_outbound_connection(
@@ -106,24 +121,8 @@ impl NetworkBehaviour for Subnets {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(established) => {
-                if let ConnectedPoint::Listener { send_back_addr, .. } = established.endpoint
-                    && let Some(subnet) = subnet(send_back_addr)
-                {
-                    *self.open.entry(subnet).or_default() += 1;
-                    self.connections.insert(established.connection_id, subnet);
-                }
-            }
-            FromSwarm::ConnectionClosed(closed) => {
-                if let Some(subnet) = self.connections.remove(&closed.connection_id)
-                    && let Some(count) = self.open.get_mut(&subnet)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.open.remove(&subnet);
-                    }
-                }
-            }
+            FromSwarm::ListenFailure(failed) => self.release(failed.connection_id),
+            FromSwarm::ConnectionClosed(closed) => self.release(closed.connection_id),
             _ => {}
         }
     }
@@ -139,6 +138,8 @@ impl NetworkBehaviour for Subnets {
 
 #[cfg(test)]
 mod tests {
+    use libp2p::swarm::{ListenError, behaviour::ListenFailure};
+
     use super::*;
 
     #[test]
@@ -156,9 +157,24 @@ mod tests {
     #[test]
     fn a_full_subnet_is_denied_and_others_are_not() {
         let mut subnets = Subnets::new(2);
-        let address: Multiaddr = "/ip4/10.1.2.3/tcp/1".parse().unwrap();
-        subnets.open.insert(subnet(&address).unwrap(), 2);
-        assert!(subnets.check(&address).is_err());
-        assert!(subnets.check(&"/ip4/10.1.3.3/tcp/1".parse().unwrap()).is_ok());
+        let mut arrives = |id: usize, from: &str| {
+            let (here, from) = ("/ip4/10.9.9.9/tcp/1".parse().unwrap(), from.parse().unwrap());
+            subnets.handle_pending_inbound_connection(ConnectionId::new_unchecked(id), &here, &from).is_ok()
+        };
+        assert!(arrives(1, "/ip4/10.1.2.3/tcp/1") && arrives(2, "/ip4/10.1.2.4/tcp/1"), "neither has shaken hands");
+        assert!(!arrives(3, "/ip4/10.1.2.5/tcp/1"));
+        assert!(arrives(4, "/ip4/10.1.3.3/tcp/1"));
+        assert_eq!(subnets.open.len(), 2);
+        for id in [1, 2, 2, 3, 4] {
+            let failed = ListenFailure {
+                local_addr: &"/ip4/10.9.9.9/tcp/1".parse().unwrap(),
+                send_back_addr: &"/ip4/10.1.2.3/tcp/1".parse().unwrap(),
+                error: &ListenError::Aborted,
+                connection_id: ConnectionId::new_unchecked(id),
+                peer_id: None,
+            };
+            subnets.on_swarm_event(FromSwarm::ListenFailure(failed));
+        }
+        assert!(subnets.open.is_empty() && subnets.connections.is_empty());
     }
 }
