@@ -4,10 +4,7 @@ mod digest;
 mod private;
 mod tree;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use axum::{
     Json,
@@ -15,7 +12,6 @@ use axum::{
     extract::{Request, State as Shared},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
-use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
 use rustdht_core::ports::{AddHash, AddOptions, AddProfile, Added, BlobError, DagKind, Fetch};
 use rustdht_node::{Principal, PrivateLink};
@@ -26,11 +22,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     State,
     auth::Writer,
-    body,
-    codes::HttpCode,
-    mime,
+    body, limits, mime,
     multipart::{self, Content, Fault, Form, Head, Lender},
-    pins::Allowance,
+    pins::{self, Allowance},
     previews,
     problem::Problem,
     query,
@@ -114,7 +108,8 @@ type Created = (StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Stored>
 
 /// Add a file, a directory or an archive.
 ///
-/// Of any size, durable once answered; a body that breaks off leaves nothing that anything refers to. What was added is
+/// Of any size, durable once answered; a body that breaks off, comes slower than 1 KiB per second or takes longer than 24
+/// hours leaves nothing that anything refers to (uploads in parts keep what came). What was added is
 /// pinned for the caller, unless `?pin=false`. Needs scope `write`.
 ///
 /// - A raw body is a file. So is the first file of a multipart form whose name holds no path.
@@ -188,28 +183,26 @@ async fn take(
     private: bool,
     request: Request,
 ) -> Result<Made, Problem> {
-    let _permit = state
-        .uploads()
-        .clone()
-        .try_acquire_owned()
-        .map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))?;
-    // Until a root is known that leads to it.
-    let _hold = state.node().blobs().hold();
     let (parts, body) = request.into_parts();
+    let _place = match state.uploads().take(by) {
+        Ok(place) => place,
+        Err(problem) => {
+            pins::discard_body(&parts.headers, body).await;
+            return Err(problem);
+        }
+    };
     let (allowance, body) = Allowance::new(state, by, &parts.headers, body).await?;
-    let (pieces, stalled) = noting_a_stall(body);
+    let (pieces, late) = noting_a_late_one(body);
+    // From the first block on, which is written while the body comes, until a root is known that leads to it. Collections wait
+    // for that, so the body has to come to its end (`limits::MAX_ADD_TIME`).
+    let _hold = state.node().blobs().hold();
     let pieces = allowance.count(pieces).boxed();
     let made = if private {
         private::store(state, query.options(), &parts.headers, pieces).await.map(Made::Sealed)
     } else {
         store(state, query, &parts.headers, pieces).await.map(|open| Made::Open(Box::new(open)))
     };
-    let mut made =
-        made.map_err(
-            |problem| {
-                if stalled.load(Ordering::Relaxed) { body::stalled() } else { allowance.explain(problem) }
-            },
-        )?;
+    let mut made = made.map_err(|problem| late.get().cloned().unwrap_or_else(|| allowance.explain(problem)))?;
     let pin = query.pin.unwrap_or(true);
     match &mut made {
         Made::Open(open) => {
@@ -225,19 +218,22 @@ async fn take(
 }
 
 /// The pieces of a body.
-type Pieces = BoxStream<'static, Result<Bytes, std::io::Error>>;
+type Pieces = BoxStream<'static, body::Piece>;
 
-/// The pieces of a body, and whether they ended because the client paused for too long: neither the form's reader nor
-/// the block store hands that on.
-fn noting_a_stall(body: Body) -> (Pieces, Arc<AtomicBool>) {
-    let stalled = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&stalled);
-    let pieces = body::pieces(body).inspect(move |piece| {
-        if piece.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
-            seen.store(true, Ordering::Relaxed);
+/// The pieces of a body, and why they ended early, where they came too slowly: neither the form's reader nor the block
+/// store hands that on.
+fn noting_a_late_one(body: Body) -> (Pieces, Arc<OnceLock<Problem>>) {
+    let late = Arc::new(OnceLock::new());
+    let seen = Arc::clone(&late);
+    let pieces = body::pieces_within(body, limits::MAX_ADD_TIME).inspect(move |piece| {
+        if let Err(error) = piece
+            && body::is_late(error)
+        {
+            // The first one is the last.
+            let _ = seen.set(body::broken(error));
         }
     });
-    (pieces.boxed(), stalled)
+    (pieces.boxed(), late)
 }
 
 /// Stores what the pieces hold.
@@ -347,6 +343,7 @@ async fn first_file(form: Form) -> Result<(Head, Content, Lender), Problem> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use cid::Cid;
     use futures::stream;
 
@@ -376,13 +373,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_told_from_a_cut() {
         let begun = || stream::iter([Ok::<_, std::io::Error>("--b\r\nContent-")]);
-        let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(stream::pending())));
+        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(stream::pending())));
         assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_timeout");
-        assert!(stalled.load(Ordering::Relaxed));
+        assert_eq!(late.get().unwrap().code(), "body_timeout");
         let cut = stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
-        let (pieces, stalled) = noting_a_stall(Body::from_stream(begun().chain(cut)));
+        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(cut)));
         assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_incomplete");
-        assert!(!stalled.load(Ordering::Relaxed));
+        assert!(late.get().is_none());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Reading bodies: small ones whole, large ones as a stream.
 
+use std::time::Duration;
+
 use axum::{
-    body::{Body, HttpBody},
+    body::{Body, BodyDataStream, HttpBody},
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use rustdht_core::{Code, Refusal};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::{codes::HttpCode, fields, limits, problem::Problem};
 
@@ -17,11 +20,12 @@ pub(crate) fn too_large(limit: usize) -> Problem {
 
 /// The problem of a streamed body that ended in an error.
 pub(crate) fn broken(error: &std::io::Error) -> Problem {
-    if error.kind() == std::io::ErrorKind::TimedOut { stalled() } else { incomplete(error) }
+    if is_late(error) { Problem::new(HttpCode::BodyTimeout, error.to_string()) } else { incomplete(error) }
 }
 
-pub(crate) fn stalled() -> Problem {
-    Problem::new(HttpCode::BodyTimeout, format!("nothing of the body came for {} s", limits::BODY_IDLE.as_secs()))
+/// Whether a streamed body ended because it came too slowly.
+pub(crate) fn is_late(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::TimedOut
 }
 
 fn incomplete(error: impl std::fmt::Display) -> Problem {
@@ -76,17 +80,71 @@ async fn discard(mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Un
     }
 }
 
-/// The pieces of a body of any size; one that pauses for longer than [`limits::BODY_IDLE`] ends in an error.
-pub(crate) fn pieces(body: Body) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    futures::stream::unfold(Some(body.into_data_stream()), |pieces| async {
-        let mut pieces = pieces?;
-        match tokio::time::timeout(limits::BODY_IDLE, pieces.next()).await {
-            Ok(Some(Ok(piece))) => Some((Ok(piece), Some(pieces))),
-            Ok(Some(Err(error))) => Some((Err(std::io::Error::other(error)), None)),
-            Ok(None) => None,
-            Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), None)),
+/// The pieces of a body of any size. One that pauses for longer than [`limits::BODY_IDLE`], or comes slower than
+/// [`limits::MIN_BODY_RATE`], ends in an error.
+pub(crate) fn pieces(body: Body) -> impl Stream<Item = Piece> + Send + 'static {
+    paced(body, None)
+}
+
+/// The same; it also ends in an error when it takes longer than this.
+pub(crate) fn pieces_within(body: Body, longest: Duration) -> impl Stream<Item = Piece> + Send + 'static {
+    paced(body, Some(longest))
+}
+
+fn paced(body: Body, longest: Option<Duration>) -> impl Stream<Item = Piece> + Send + 'static {
+    let pace = Pace { patience: limits::BODY_IDLE, end: longest.map(|longest| (Instant::now() + longest, longest)) };
+    futures::stream::unfold(Some((body.into_data_stream(), pace)), |state| async {
+        let (mut pieces, mut pace) = state?;
+        match pace.next(&mut pieces).await? {
+            Ok(piece) => Some((Ok(piece), Some((pieces, pace)))),
+            Err(error) => Some((Err(error), None)),
         }
     })
+}
+
+pub(crate) type Piece = Result<Bytes, std::io::Error>;
+
+/// How long a body is waited for. Time in which nobody asks for a piece does not count: it is not the sender's.
+struct Pace {
+    /// Waiting takes from it, what comes gives to it.
+    patience: Duration,
+    /// When it has to be whole, and how long that is.
+    end: Option<(Instant, Duration)>,
+}
+
+impl Pace {
+    async fn next(&mut self, pieces: &mut BodyDataStream) -> Option<Piece> {
+        let asked = Instant::now();
+        let idle = asked + self.patience;
+        let by = self.end.map_or(idle, |(end, _)| end.min(idle));
+        // Also of one that always has a piece, which is never waited for.
+        let is_over = self.end.is_some_and(|(end, _)| end <= asked);
+        let next = if is_over { None } else { tokio::time::timeout_at(by, pieces.next()).await.ok() };
+        match next {
+            Some(Some(Ok(piece))) => {
+                let earned = Duration::from_millis(piece.len() as u64 * 1000 / limits::MIN_BODY_RATE);
+                self.patience = (self.patience.saturating_sub(asked.elapsed()) + earned).min(limits::BODY_IDLE);
+                Some(Ok(piece))
+            }
+            Some(Some(Err(error))) => Some(Err(std::io::Error::other(error))),
+            Some(None) => None,
+            None => Some(Err(self.late(by))),
+        }
+    }
+
+    fn late(&self, by: Instant) -> std::io::Error {
+        let text = match self.end {
+            Some((end, longest)) if end <= by => {
+                format!("the body took longer than {} h: /api/v1/uploads takes it in parts", longest.as_secs() / 3600)
+            }
+            _ => format!(
+                "the body paused for {} s, or fell so far behind {} bytes per second",
+                limits::BODY_IDLE.as_secs(),
+                limits::MIN_BODY_RATE
+            ),
+        };
+        std::io::Error::new(std::io::ErrorKind::TimedOut, text)
+    }
 }
 
 /// The media type of a body without its parameters, in lower case; empty when there is none.
@@ -157,5 +215,65 @@ mod tests {
         let pieces: Vec<_> = pieces(stalled()).collect().await;
         let [Err(error)] = pieces.as_slice() else { panic!("{pieces:?}") };
         assert_eq!(broken(error).code(), "body_timeout");
+    }
+
+    /// Pieces of this size, one each time, without end.
+    fn steady(bytes: usize, every: Duration) -> Body {
+        let piece = Bytes::from(vec![7; bytes]);
+        Body::from_stream(futures::stream::repeat(piece).then(move |piece| async move {
+            tokio::time::sleep(every).await;
+            Ok::<_, std::io::Error>(piece)
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_ends() {
+        let begun = Instant::now();
+        let came: Vec<_> = pieces(steady(1, Duration::from_secs(50))).take(20).collect().await;
+        let (Some(Err(error)), 3) = (came.last(), came.len()) else { panic!("{came:?}") };
+        assert_eq!((broken(error).code(), begun.elapsed()), ("body_timeout", limits::BODY_IDLE));
+        // Slow, and no slower than it may be; with a pause, after which it goes on as before.
+        let minute = usize::try_from(60 * limits::MIN_BODY_RATE).unwrap();
+        let slow = pieces(steady(minute, Duration::from_secs(60))).take(1000);
+        assert!(slow.collect::<Vec<_>>().await.iter().all(Result::is_ok));
+        let paused = steady(10, Duration::from_secs(110)).into_data_stream().take(1);
+        let paused =
+            Body::from_stream(paused.chain(steady(20_000, Duration::from_secs(9)).into_data_stream().take(50)));
+        assert_eq!(pieces(paused).filter(|piece| std::future::ready(piece.is_ok())).count().await, 51);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_that_nobody_asks_in_is_not_the_senders() {
+        let mut pieces = std::pin::pin!(pieces(ready()));
+        let mut came = 0;
+        while let Some(piece) = pieces.next().await {
+            piece.unwrap();
+            came += 1;
+            tokio::time::sleep(limits::BODY_IDLE).await;
+        }
+        assert_eq!(came, 100);
+    }
+
+    /// A hundred bytes, each by itself, that are there at once.
+    fn ready() -> Body {
+        let byte = || Ok::<_, std::io::Error>(Bytes::from_static(b"x"));
+        Body::from_stream(futures::stream::repeat_with(byte).take(100))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_end_ends_in_time() {
+        let day = Duration::from_secs(24 * 3600);
+        let busy = pieces_within(ready(), day).then(|piece| async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            piece
+        });
+        let waiting = pieces_within(steady(1 << 20, Duration::from_secs(100)), day);
+        for (pieces, most) in [(busy.boxed(), 25), (waiting.boxed(), 865)] {
+            let came: Vec<_> = pieces.take(1000).collect().await;
+            let Some(Err(error)) = came.last() else { panic!("{} pieces", came.len()) };
+            let problem = broken(error);
+            assert_eq!(problem.code(), "body_timeout");
+            assert!(problem.detail().contains("24 h") && came.len() <= most, "{problem:?} {}", came.len());
+        }
     }
 }

@@ -33,6 +33,10 @@ pub const MAX_EDITORS: usize = 192;
 pub const MAX_WATCHERS: usize = 256;
 /// Blob uploads at once.
 pub const MAX_UPLOADS: usize = 64;
+/// Blob uploads of one account at once: a part of all, so that others have room whatever it does.
+pub const MAX_UPLOADS_PER_ACCOUNT: usize = MAX_UPLOADS / 4;
+/// A body with an `Upload-Checksum`: it is kept whole or not at all, so that its bytes lie aside until its end.
+pub const MAX_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 /// How long an upload in parts waits for its client, from the last byte that came.
 pub const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 /// Requests for content being answered at once; further ones are refused with 429. Leaves connections to the API.
@@ -74,8 +78,14 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const IDLE: Duration = Duration::from_secs(60);
 /// A connection whose peer takes none of what is sent for this long is closed.
 pub const WRITE_STALL: Duration = Duration::from_secs(120);
-/// The longest pause between two pieces of a streamed body.
+/// The longest pause between two pieces of a streamed body, and how far one that trickles may fall behind
+/// [`MIN_BODY_RATE`].
 pub const BODY_IDLE: Duration = Duration::from_secs(120);
+/// The slowest streamed body, in bytes per second: below what a modem does.
+pub const MIN_BODY_RATE: u64 = 1024;
+/// The longest `POST /api/v1/blobs`. Until its end no collection removes what was used since its beginning, so this is how far
+/// uploads make collections lag.
+pub const MAX_ADD_TIME: Duration = Duration::from_secs(24 * 3600);
 /// How long a write waits for the quorum unless `?wait=` says otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_millis(500);
 /// The longest `?wait=`.

@@ -22,7 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{State, auth::Caller, body, problem::Problem, query, rfc3339, routes::measured};
 
 use failure::{Failure, Keeper, Looker};
-pub(crate) use room::{Allowance, discard};
+pub(crate) use room::{Allowance, discard, discard_body};
 
 /// How long the answer to a new pin waits for it: what is here already is pinned at once, and should be shown so.
 const SETTLE: Duration = Duration::from_millis(250);

@@ -143,7 +143,10 @@ async fn make(state: &State, previews: &dyn Previews, cid: &Cid) {
     }
     // The thumbnail, until the note keeps it.
     let _hold = state.node().blobs().hold();
-    let preview = previews.preview(cid).await;
+    let preview = match previews.preview(cid).await {
+        Ok(preview) => smaller_than(state, cid, preview).await,
+        refused => refused,
+    };
     match &preview {
         Err(error @ PreviewError::Unavailable(_)) => {
             tracing::warn!(%cid, %error, "no preview was made");
@@ -156,4 +159,13 @@ async fn make(state: &State, previews: &dyn Previews, cid: &Cid) {
     if let Err(error) = state.node().note_blob(cid, note).await {
         tracing::warn!(%cid, %error, "a preview was not kept");
     }
+}
+
+/// The preview without a thumbnail that is no smaller than the image. Thumbnails count for no account: so they take as much as
+/// the images at most, which do count, and one that is not noted goes with the next collection.
+async fn smaller_than(state: &State, cid: &Cid, mut preview: Preview) -> Result<Preview, PreviewError> {
+    let stat = state.node().blobs().stat(cid).await;
+    let bytes = stat.map_err(|error| PreviewError::Unavailable(error.to_string()))?.size;
+    preview.thumbnail = preview.thumbnail.filter(|thumbnail| thumbnail.size < bytes);
+    Ok(preview)
 }

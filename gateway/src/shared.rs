@@ -42,7 +42,7 @@ struct Inner {
     watchers: Arc<Semaphore>,
     editors: Arc<Semaphore>,
     imports: Arc<Semaphore>,
-    uploads: Arc<Semaphore>,
+    uploads: uploads::Places,
     upload_desk: uploads::Desk,
     preview_desk: previews::Desk,
 }
@@ -88,7 +88,7 @@ impl State {
             watchers: Arc::new(Semaphore::new(limits::MAX_WATCHERS)),
             editors: Arc::new(Semaphore::new(limits::MAX_EDITORS)),
             imports: Arc::new(Semaphore::new(limits::MAX_IMPORTS)),
-            uploads: Arc::new(Semaphore::new(limits::MAX_UPLOADS)),
+            uploads: uploads::Places::default(),
             upload_desk: uploads::Desk::default(),
             preview_desk: previews::Desk::default(),
         })))
@@ -274,7 +274,8 @@ impl State {
         &self.0.imports
     }
 
-    pub(crate) fn uploads(&self) -> &Arc<Semaphore> {
+    /// Uploads that run.
+    pub(crate) fn uploads(&self) -> &uploads::Places {
         &self.0.uploads
     }
 }

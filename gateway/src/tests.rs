@@ -14,6 +14,7 @@ mod pins;
 mod previews;
 mod private_files;
 mod routing;
+mod slow;
 mod sockets;
 mod store;
 mod tokens;
@@ -52,6 +53,7 @@ struct App {
     clock: Arc<ManualClock>,
     readiness: Readiness,
     stopping: CancellationToken,
+    blobs: Arc<TempBlobs>,
 }
 
 /// An answer with its body read.
@@ -125,7 +127,18 @@ impl App {
         let state = State::new(node.clone(), config, system, readiness.clone(), None, stopping.clone()).unwrap();
         state.bind_uploads(Arc::new(blobs.store().clone()));
         state.bind_previews(Arc::new(Previewer::new(blobs.store().clone())));
-        Self { router: router(state.clone()), node, state, clock, readiness, stopping }
+        Self { router: router(state.clone()), node, state, clock, readiness, stopping, blobs }
+    }
+
+    /// Another gateway over the same node, which remembers nothing of this one.
+    fn beside(&self) -> Self {
+        let system = System { clock: self.clock.clone(), entropy: Arc::new(SeededEntropy::new(2)) };
+        let (node, readiness, stopping) = (self.node.clone(), self.readiness.clone(), self.stopping.clone());
+        let config = Config { owner_token: Some(Secret::new(TOKEN)), ..Config::default() };
+        let state = State::new(node.clone(), config, system, readiness.clone(), None, stopping.clone()).unwrap();
+        state.bind_uploads(Arc::new(self.blobs.store().clone()));
+        let (clock, blobs) = (self.clock.clone(), self.blobs.clone());
+        Self { router: router(state.clone()), node, state, clock, readiness, stopping, blobs }
     }
 
     /// Sends a request as a direct caller on loopback, who is the owner.

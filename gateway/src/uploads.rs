@@ -12,6 +12,7 @@ mod checksum;
 mod concat;
 mod headers;
 mod note;
+mod places;
 mod receive;
 mod rooms;
 mod settle;
@@ -31,19 +32,19 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::rooms::Desk;
 use self::{
     concat::Concat,
     headers::{CHECKSUMS, EXTENSIONS, VERSION, number, put},
     note::{Metadata, Note},
 };
+pub(crate) use self::{places::Places, rooms::Desk};
 use crate::{
     State,
     auth::{Caller, Writer},
     blobs::{HashParam, ProfileParam, options_of},
     body,
     codes::HttpCode,
-    limits,
+    limits, pins,
     problem::Problem,
     query,
     routes::measured,
@@ -321,7 +322,7 @@ async fn append(state: &State, caller: &Caller, request: Request) -> Result<Resp
     let (id, note, offset) = match checked.await {
         Ok(checked) => checked,
         Err(problem) => {
-            receive::discard(&parts.headers, body).await;
+            pins::discard_body(&parts.headers, body).await;
             return Err(problem);
         }
     };

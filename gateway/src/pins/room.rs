@@ -9,13 +9,18 @@ use axum::{
     body::Body,
     http::{HeaderMap, header},
 };
-use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use rustdht_core::{Code, Refusal};
 use rustdht_node::{Keep, PinFault, Principal, Room, Upload};
 
 use super::schema;
-use crate::{State, body, limits, problem::Problem, schema::Stored};
+use crate::{
+    State,
+    body::{self, Piece},
+    limits,
+    problem::Problem,
+    schema::Stored,
+};
 
 /// Roots of one archive that are kept: each becomes a pin.
 const MAX_ROOTS: usize = 1000;
@@ -25,7 +30,13 @@ const ROOTS_AT_ONCE: usize = 16;
 /// How long the rest of an upload that is refused is read.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
 
-type Piece = Result<Bytes, std::io::Error>;
+/// Reads a refused body on for a while, so that its sender gets to see why.
+pub(crate) async fn discard_body(headers: &HeaderMap, body: Body) {
+    // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet.
+    if !headers.contains_key(header::EXPECT) {
+        discard(std::pin::pin!(body::pieces(body))).await;
+    }
+}
 
 /// Reads on for a while, so that the sender gets to see the answer: most look for it only when they have sent everything.
 pub(crate) async fn discard(mut pieces: impl Stream<Item = Piece> + Unpin) {
@@ -64,11 +75,7 @@ impl Allowance {
         match state.node().reserve(by, told.and_then(|text| text.parse().ok())).await {
             Ok(room) => Ok((Self { by, room: Arc::new(Mutex::new(Some(room))), over: Arc::default() }, body)),
             Err(error) => {
-                // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet.
-                if !headers.contains_key(header::EXPECT) {
-                    let pieces = std::pin::pin!(body::pieces(body));
-                    discard(pieces).await;
-                }
+                discard_body(headers, body).await;
                 Err(error.into())
             }
         }

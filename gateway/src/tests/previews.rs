@@ -2,14 +2,18 @@
 
 use super::*;
 
-/// A PNG of one colour, as the format's specification has it, with stored (not compressed) rows.
+/// A PNG of one colour, as the format's specification has it.
 fn png(width: u32, height: u32, claimed: (u32, u32)) -> Vec<u8> {
+    let row = [&[0_u8][..], &[200, 30, 30].repeat(width as usize)].concat();
+    png_of(&row.repeat(height as usize), claimed, [8, 2])
+}
+
+/// A PNG with these rows, stored (not compressed). `depth`: bits of a sample, and the type of its colours.
+fn png_of(rows: &[u8], claimed: (u32, u32), depth: [u8; 2]) -> Vec<u8> {
     let chunk = |kind: &[u8; 4], data: &[u8]| {
         let body = [kind.as_slice(), data].concat();
         [&(data.len() as u32).to_be_bytes()[..], &body, &crc32(&body).to_be_bytes()].concat()
     };
-    let row = [&[0_u8][..], &[200, 30, 30].repeat(width as usize)].concat();
-    let rows = row.repeat(height as usize);
     let mut zlib = vec![0x78, 0x01];
     let mut blocks = rows.chunks(0xffff).peekable();
     while let Some(block) = blocks.next() {
@@ -19,8 +23,8 @@ fn png(width: u32, height: u32, claimed: (u32, u32)) -> Vec<u8> {
         zlib.extend_from_slice(&(!len).to_le_bytes());
         zlib.extend_from_slice(block);
     }
-    zlib.extend_from_slice(&adler32(&rows).to_be_bytes());
-    let head = [&claimed.0.to_be_bytes()[..], &claimed.1.to_be_bytes(), &[8, 2, 0, 0, 0]].concat();
+    zlib.extend_from_slice(&adler32(rows).to_be_bytes());
+    let head = [&claimed.0.to_be_bytes()[..], &claimed.1.to_be_bytes(), &depth, &[0, 0, 0]].concat();
     [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &head), &chunk(b"IDAT", &zlib), &chunk(b"IEND", b"")].concat()
 }
 
@@ -72,6 +76,22 @@ async fn an_image_has_a_thumbnail_that_is_kept() {
     assert_eq!(again, known);
     let again = app.send(Method::POST, "/api/v1/blobs", &[], png(400, 200, (400, 200))).await.json();
     assert_eq!(again["thumbnail"], known["thumbnail"]);
+}
+
+#[tokio::test]
+async fn a_thumbnail_that_is_larger_than_the_image_is_not_kept() {
+    let app = App::new().await;
+    // Black and white dots take a bit each, the grey that they become some more.
+    let mut rows = vec![0; 400 * 51];
+    blake3::Hasher::new().finalize_xof().fill(&mut rows);
+    rows.iter_mut().step_by(51).for_each(|filter| *filter = 0);
+    let added = app.send(Method::POST, "/api/v1/blobs", &[], png_of(&rows, (400, 400), [1, 0])).await.json();
+    let known = known(&app, added["cid"].as_str().unwrap()).await;
+    assert_eq!((&known["width"], &known["height"], known["blurhash"].is_string()), (&json!(400), &json!(400), true));
+    assert!(known.get("thumbnail").is_none(), "{known}");
+    let roots: Vec<rustdht_core::ports::Root> =
+        futures::TryStreamExt::try_collect(app.node.roots().roots()).await.unwrap();
+    assert!(roots.iter().all(|root| root.cid.to_string() == added["cid"].as_str().unwrap()), "{roots:?}");
 }
 
 #[tokio::test]

@@ -1,17 +1,20 @@
 //! `Upload-Checksum`: whether what came is what was sent.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use data_encoding::BASE64;
+use rustdht_core::{Code, Refusal};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::headers::{CHECKSUM, CHECKSUMS, text};
-use crate::{codes::HttpCode, problem::Problem};
+use super::headers::{CHECKSUM, CHECKSUMS, number, text};
+use crate::{codes::HttpCode, limits::MAX_CHECKED_BYTES, problem::Problem};
 
 /// Hashing a body beside a hash that it should have.
 pub(super) struct Checksum {
     hasher: Hasher,
     expected: Vec<u8>,
+    /// Bytes that may come still.
+    left: u64,
 }
 
 enum Hasher {
@@ -21,7 +24,7 @@ enum Hasher {
 
 impl Checksum {
     /// # Errors
-    /// `malformed` for another algorithm, or what is no hash (the protocol asks for 400).
+    /// `malformed` for another algorithm, or what is no hash (the protocol asks for 400); `too_large` for a body that says so.
     pub(super) fn read(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let Some(text) = text(headers, &CHECKSUM)? else { return Ok(None) };
         let bad = |detail: String| Problem::malformed(detail).at("upload-checksum");
@@ -33,14 +36,21 @@ impl Checksum {
         };
         let expected = BASE64.decode(value.as_bytes()).ok().filter(|hash| hash.len() == bytes);
         let expected = expected.ok_or_else(|| bad(format!("a checksum by {name} is {bytes} bytes in base64")))?;
-        Ok(Some(Self { hasher, expected }))
+        if number(headers, &header::CONTENT_LENGTH)?.is_some_and(|length| length > MAX_CHECKED_BYTES) {
+            return Err(too_large());
+        }
+        Ok(Some(Self { hasher, expected, left: MAX_CHECKED_BYTES }))
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    /// # Errors
+    /// `too_large`.
+    pub(super) fn update(&mut self, bytes: &[u8]) -> Result<(), Problem> {
+        self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
         match &mut self.hasher {
             Hasher::Sha1(hasher) => hasher.update(bytes),
             Hasher::Sha256(hasher) => hasher.update(bytes),
         }
+        Ok(())
     }
 
     /// # Errors
@@ -53,6 +63,12 @@ impl Checksum {
         let detail = "the body does not have the checksum that it was sent with; nothing of it was kept";
         if same { Ok(()) } else { Err(Problem::new(HttpCode::ChecksumMismatch, detail)) }
     }
+}
+
+fn too_large() -> Problem {
+    let mib = MAX_CHECKED_BYTES / (1024 * 1024);
+    let detail = format!("a body with an Upload-Checksum has at most {mib} MiB: send more in several requests");
+    Refusal::new(Code::TooLarge, detail).into()
 }
 
 #[cfg(test)]
@@ -73,11 +89,11 @@ mod tests {
         // Of "hello world": the example of the protocol, and what sha256sum prints.
         for text in ["sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", "sha256 uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek="] {
             let mut checksum = read(text).unwrap().unwrap();
-            checksum.update(b"hello ");
-            checksum.update(b"world");
+            checksum.update(b"hello ").unwrap();
+            checksum.update(b"world").unwrap();
             checksum.finish().unwrap();
             let mut checksum = read(text).unwrap().unwrap();
-            checksum.update(b"hello World");
+            checksum.update(b"hello World").unwrap();
             assert_eq!(checksum.finish().unwrap_err().code(), "checksum_mismatch");
         }
         for bad in [

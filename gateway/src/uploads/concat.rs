@@ -68,7 +68,7 @@ pub(super) async fn join(
     note: &Note,
     options: AddOptions,
 ) -> Result<UploadState, Problem> {
-    let _permit = super::receive::permit(state)?;
+    let _place = state.uploads().take(by)?;
     let mut files = Vec::with_capacity(parts.len());
     let mut length = 0_u64;
     for part in parts {

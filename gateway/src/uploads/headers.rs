@@ -62,7 +62,7 @@ pub(super) struct Begin {
     /// `partial`: a part of a file. `final;` and the uploads of the parts: the file that they make.
     #[param(rename = "Upload-Concat")]
     concat: Option<String>,
-    /// `sha1` or `sha256`, and that of the body in base64.
+    /// `sha1` or `sha256`, and that of the body in base64; the body has at most 64 MiB then.
     #[param(rename = "Upload-Checksum")]
     checksum: Option<String>,
 }
@@ -81,7 +81,7 @@ pub(super) struct Append {
     /// Its length, where it was not told yet.
     #[param(rename = "Upload-Length")]
     length: Option<u64>,
-    /// `sha1` or `sha256`, and that of the body in base64.
+    /// `sha1` or `sha256`, and that of the body in base64; the body has at most 64 MiB then.
     #[param(rename = "Upload-Checksum")]
     checksum: Option<String>,
 }

@@ -2,32 +2,14 @@
 
 use std::sync::{Arc, OnceLock, PoisonError};
 
-use axum::{
-    body::Body,
-    http::{HeaderMap, header},
-};
+use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use rustdht_core::ports::{Arrived, BlobError, UploadError, UploadId, UploadState};
 use rustdht_node::Principal;
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{checksum::Checksum, expires_ms, rooms::SharedRoom, store};
-use crate::{State, body, codes::HttpCode, pins, problem::Problem};
-
-/// One of the uploads that run at once.
-pub(super) fn permit(state: &State) -> Result<OwnedSemaphorePermit, Problem> {
-    let permit = state.uploads().clone().try_acquire_owned();
-    permit.map_err(|_| Problem::new(HttpCode::Overloaded, "too many uploads are running"))
-}
-
-/// Reads a refused body on for a while, so that its sender gets to see why.
-pub(super) async fn discard(headers: &HeaderMap, body: Body) {
-    // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet.
-    if !headers.contains_key(header::EXPECT) {
-        pins::discard(std::pin::pin!(body::pieces(body))).await;
-    }
-}
+use super::{checksum::Checksum, expires_ms, places::Place, rooms::SharedRoom, store};
+use crate::{State, body, pins, problem::Problem};
 
 /// Why a body ended early, where that is not for the store to know.
 type Why = Arc<OnceLock<Problem>>;
@@ -42,24 +24,28 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<UploadState, Problem> {
     let prepared = async {
-        let permit = permit(state)?;
+        let place = state.uploads().take(by)?;
         let checksum = Checksum::read(headers)?;
         let upload = store(state)?.state(id).await?;
         let room = state.upload_desk().reserve(state.node(), id, by, upload.length, upload.offset).await?;
-        Ok::<_, Problem>((permit, checksum, room))
+        Ok::<_, Problem>((place, checksum, room))
     };
-    let (permit, checksum, room) = match prepared.await {
+    let (place, checksum, room) = match prepared.await {
         Ok(prepared) => prepared,
         Err(problem) => {
-            discard(headers, body).await;
+            pins::discard_body(headers, body).await;
             return Err(problem);
         }
     };
     let keep = if checksum.is_some() { Arrived::WholeOnly } else { Arrived::Partly };
     let why = Why::default();
     let pieces = Box::pin(body::pieces(body));
-    let watched = Watched { pieces, checksum, room, offset, why: Arc::clone(&why), _permit: permit };
-    match store(state)?.append(id, offset, watched.into_stream().boxed(), keep, expires_ms(state)).await {
+    let watched = Watched { pieces, checksum, room, offset, why: Arc::clone(&why), _place: place };
+    let appended = store(state)?.append(id, offset, watched.into_stream().boxed(), keep, expires_ms(state)).await;
+    if appended.is_err() {
+        state.upload_desk().release_if_over(id).await;
+    }
+    match appended {
         Ok(upload) => Ok(upload),
         Err(UploadError::Blob(BlobError::Body(detail))) => {
             let told = why.get().cloned();
@@ -78,7 +64,7 @@ struct Watched<S> {
     offset: u64,
     why: Why,
     /// The store goes on after the request is dropped, and this counts until then.
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<S> Watched<S>
@@ -106,19 +92,21 @@ where
             return self.checksum.take().map_or(Ok(()), Checksum::finish).map(|()| None);
         };
         let piece = piece.map_err(|error| body::broken(&error))?;
-        if let Some(checksum) = &mut self.checksum {
-            checksum.update(&piece);
-        }
-        self.offset += piece.len() as u64;
-        let reached = {
-            let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
-            // None: the upload was settled meanwhile, and takes nothing more.
-            room.as_mut().map_or(Ok(()), |room| room.reach(self.offset))
-        };
-        if let Err(fault) = reached {
+        if let Err(problem) = self.account(&piece) {
             pins::discard(&mut self.pieces).await;
-            return Err(fault.into());
+            return Err(problem);
         }
         Ok(Some(piece))
+    }
+
+    /// Counts a piece, also one that is kept only if the checksum holds.
+    fn account(&mut self, piece: &Bytes) -> Result<(), Problem> {
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(piece)?;
+        }
+        self.offset += piece.len() as u64;
+        let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        // None: the upload was settled meanwhile, and takes nothing more.
+        Ok(room.as_mut().map_or(Ok(()), |room| room.reach(self.offset))?)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use rustdht_core::ports::{UploadId, UploadStore};
+use rustdht_core::ports::{UploadError, UploadId, UploadStore};
 use rustdht_node::{Node, PinFault, Principal, Room};
 
 use crate::problem::Problem;
@@ -80,8 +80,23 @@ impl Desk {
         held.map(|held| held.room)
     }
 
+    /// Who appends still has the room in his hands and is counted by it until he ends. That requests exclude each other is
+    /// up to the store, not to the room.
     pub(super) fn forget(&self, id: UploadId) {
         self.rooms().remove(&id);
+    }
+
+    /// Gives back the room of an upload that was ended or settled while a request set room aside for it once more: nobody
+    /// else would.
+    pub(super) async fn release_if_over(&self, id: UploadId) {
+        let Some(store) = self.store() else { return };
+        let is_over = match store.state(id).await {
+            Ok(upload) => upload.added.is_some(),
+            Err(error) => matches!(error, UploadError::Unknown),
+        };
+        if is_over {
+            self.forget(id);
+        }
     }
 
     /// Gives up what nothing came for until now.
