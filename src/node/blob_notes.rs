@@ -8,15 +8,17 @@
 use std::sync::Arc;
 
 use cid::{Cid, multihash::Multihash};
-use futures::{StreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use rustdht_core::ports::{Batch, Preview, PreviewError, Root, SideRow, StoreError, Thumbnail};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Node, node::Inner};
+use crate::{
+    Error, Node,
+    node::Inner,
+    side::{Rows, pages},
+};
 
 const NOTE_NS: &str = "blob-note";
-/// Notes read at a time.
-const PAGE: u32 = 2048;
 /// Longest media type that is kept, in bytes (RFC 6838 section 4.2 allows 127 on each side of the slash).
 const MAX_MIME_BYTES: usize = 255;
 /// Multicodec `raw`; which codec a CID has does not matter where only its multihash is looked at.
@@ -199,35 +201,33 @@ impl Inner {
 
 /// The thumbnails of the images that are here. Notes of files that are not are removed on the way.
 pub(crate) fn thumbnails(inner: &Arc<Inner>) -> BoxStream<'static, Result<Vec<Root>, StoreError>> {
+    let store = Arc::clone(&inner.shared.ports.store);
     let inner = Arc::clone(inner);
-    stream::try_unfold(Some(Vec::new()), move |after: Option<Vec<u8>>| {
+    let shown = move |rows| {
         let inner = Arc::clone(&inner);
-        async move {
-            let Some(after) = after else { return Ok(None) };
-            let behind = Some(after.as_slice()).filter(|after| !after.is_empty());
-            let rows = inner.shared.ports.store.side_page(NOTE_NS, &[], behind, PAGE).await?;
-            let (mut roots, mut gone) = (Vec::new(), Vec::new());
-            let mut last = None;
-            for (key, value) in rows {
-                let file = Multihash::from_bytes(&key).map(|hash| Cid::new_v1(RAW, hash));
-                let is_here = match &file {
-                    Ok(file) => inner.shared.ports.blobs.has(file).await.unwrap_or(true),
-                    Err(_) => false,
-                };
-                if is_here {
-                    roots.extend(read(&value).as_ref().and_then(thumbnail_of).map(root));
-                } else {
-                    gone.push(SideRow { ns: NOTE_NS, key: key.clone(), value: None, insert_only: false });
-                }
-                last = Some(key);
-            }
-            if !gone.is_empty() {
-                inner.put_notes(gone).await?;
-            }
-            Ok(Some((roots, last)))
+        async move { thumbnails_of(&inner, rows).await }
+    };
+    pages(store, NOTE_NS).and_then(shown).boxed()
+}
+
+async fn thumbnails_of(inner: &Inner, rows: Rows) -> Result<Vec<Root>, StoreError> {
+    let (mut roots, mut gone) = (Vec::new(), Vec::new());
+    for (key, value) in rows {
+        let file = Multihash::from_bytes(&key).map(|hash| Cid::new_v1(RAW, hash));
+        let is_here = match &file {
+            Ok(file) => inner.shared.ports.blobs.has(file).await.unwrap_or(true),
+            Err(_) => false,
+        };
+        if is_here {
+            roots.extend(read(&value).as_ref().and_then(thumbnail_of).map(root));
+        } else {
+            gone.push(SideRow { ns: NOTE_NS, key, value: None, insert_only: false });
         }
-    })
-    .boxed()
+    }
+    if !gone.is_empty() {
+        inner.put_notes(gone).await?;
+    }
+    Ok(roots)
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod read;
 mod routing;
 mod schema;
 mod serve;
+mod side;
 #[cfg(test)]
 mod tests;
 mod types;

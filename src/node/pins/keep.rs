@@ -14,7 +14,10 @@ use super::{
     PinStatus, Usage,
     list::Pin,
     quota::{Room, kept},
-    row::{Indexed, LEASE_NS, Lease, PIN_NS, PinRow, ROOT_NS, pin_key, removal, root_prefix, rows, split_root_key},
+    row::{
+        Indexed, LEASE_NS, Lease, PIN_NS, PinRow, ROOT_NS, lease_key, pin_key, removal, root_prefix, rows,
+        split_root_key,
+    },
 };
 use crate::{Error, Node, Principal, node::Inner};
 
@@ -394,7 +397,7 @@ impl Inner {
     /// Keeps an upload for a while; one that is kept already, longer.
     async fn lease(&self, holder: &PublicKey, upload: &Upload) -> Result<(), Error> {
         let store = &self.shared.ports.store;
-        let held = store.side_get(LEASE_NS, &root_prefix(holder, &upload.cid)).await?;
+        let held = store.side_get(LEASE_NS, &lease_key(holder, &upload.cid)).await?;
         let held = held.and_then(|value| Lease::read(&value));
         let until_ms = self.shared.ports.clock.now_ms() + self.pins.config.lease_ms;
         let lease = Lease {

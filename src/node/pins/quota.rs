@@ -196,8 +196,9 @@ pub(super) async fn kept(
     let prefix = root_prefix(holder, cid);
     let rows = store.side_scan(ROOT_NS, &prefix, ROWS_OF_ROOT).await?;
     let pinned = rows.iter().filter_map(|(_, value)| Indexed::read(value)).filter(|pin| !pin.failed);
-    let lease = store.side_get(LEASE_NS, &prefix).await?.and_then(|value| Lease::read(&value));
-    let leased = lease.filter(|lease| lease.until_ms > now_ms).map(|lease| lease.bytes);
+    let leases = store.side_scan(LEASE_NS, &prefix, ROWS_OF_ROOT).await?;
+    let leased = leases.iter().filter_map(|(_, value)| Lease::read(value)).filter(|lease| lease.until_ms > now_ms);
+    let leased = leased.map(|lease| lease.bytes);
     Ok(pinned.map(|pin| pin.bytes).chain(leased).max().unwrap_or(0))
 }
 
@@ -215,10 +216,11 @@ async fn load(store: &dyn GraphStore, holder: &PublicKey, now_ms: u64) -> Result
     let mut after: Option<Vec<u8>> = None;
     loop {
         let rows = store.side_page(LEASE_NS, &holder.0, after.as_deref(), PAGE).await?;
-        for (key, value) in &rows {
+        for (_, value) in &rows {
             if let Some(lease) = Lease::read(value).filter(|lease| lease.until_ms > now_ms) {
                 loaded.until_ms = loaded.until_ms.min(lease.until_ms);
-                leased.insert(key.clone(), lease.bytes);
+                let bytes = leased.entry(root_prefix(holder, &lease.root.cid)).or_default();
+                *bytes = lease.bytes.max(*bytes);
             }
         }
         let Some((last, _)) = rows.into_iter().next_back() else { break };

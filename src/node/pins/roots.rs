@@ -24,10 +24,14 @@ use rustdht_core::{
 use rustdht_graph::NodeState;
 
 use super::row::{Indexed, LEASE_NS, Lease, ROOT_NS};
-use crate::{Node, Principal, blob_notes::thumbnails, node::Inner, private};
+use crate::{
+    Node, Principal,
+    blob_notes::thumbnails,
+    node::Inner,
+    private,
+    side::{Rows, pages},
+};
 
-/// Rows of pins and leases read at a time.
-const PAGE: u32 = 2048;
 /// Entries looked through for blobs at a time: a few milliseconds of a reading connection.
 const ENTRIES: u32 = 16_384;
 /// Rows of the change feed read at a time.
@@ -106,19 +110,9 @@ fn stored(inner: &Arc<Inner>) -> Pages {
         .boxed()
 }
 
-fn rows(inner: &Arc<Inner>, ns: &'static str, read: impl Fn(&[u8]) -> Option<Root> + Send + Copy + 'static) -> Pages {
-    let inner = Arc::clone(inner);
-    stream::try_unfold(Some(Vec::new()), move |after: Option<Vec<u8>>| {
-        let inner = Arc::clone(&inner);
-        async move {
-            let Some(after) = after else { return Ok(None) };
-            let behind = Some(after.as_slice()).filter(|after| !after.is_empty());
-            let rows = inner.shared.ports.store.side_page(ns, &[], behind, PAGE).await?;
-            let roots = rows.iter().filter_map(|(_, value)| read(value)).collect();
-            Ok(Some((roots, rows.into_iter().next_back().map(|(key, _)| key))))
-        }
-    })
-    .boxed()
+fn rows(inner: &Arc<Inner>, ns: &'static str, read: impl Fn(&[u8]) -> Option<Root> + Send + 'static) -> Pages {
+    let roots = move |rows: Rows| rows.iter().filter_map(|(_, value)| read(value)).collect();
+    pages(Arc::clone(&inner.shared.ports.store), ns).map_ok(roots).boxed()
 }
 
 /// Every blob that a stored entry names.

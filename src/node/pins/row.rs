@@ -5,8 +5,10 @@
 //! pin-root   holder 32 || multihash || id 16       -> [flags, bytes u64, cid]
 //! pin-open   holder 32 || id 16                    -> whether it failed; of pins that are not pinned
 //! pin-queue  due_ms u64 || holder 32 || id 16      -> nothing
-//! lease      holder 32 || multihash                -> [flags, bytes u64, until_ms u64, cid]
+//! lease      holder 32 || multihash || codec u64   -> [flags, bytes u64, until_ms u64, cid]
 //! ```
+//! What a lease keeps depends on the codec too: the same bytes may link others, or none. Leases of earlier versions lack it in
+//! their key; they are read by their value like all others, and end within their day.
 //! An id begins with the time of its pin, counted down, so that the newest comes first.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -203,7 +205,7 @@ impl Lease {
         value.extend(self.bytes.to_be_bytes());
         value.extend(self.until_ms.to_be_bytes());
         value.extend(self.root.cid.to_bytes());
-        put(LEASE_NS, root_prefix(holder, &self.root.cid), value)
+        put(LEASE_NS, lease_key(holder, &self.root.cid), value)
     }
 }
 
@@ -214,6 +216,11 @@ pub(super) fn pin_key(holder: &PublicKey, id: &PinId) -> Vec<u8> {
 /// Keys of the index rows of one root of one holder begin so. A multihash says how long it is, so none begins another.
 pub(super) fn root_prefix(holder: &PublicKey, cid: &Cid) -> Vec<u8> {
     [holder.0.as_slice(), &cid.hash().to_bytes()].concat()
+}
+
+/// The key of a lease. It begins like those of the index rows of its root.
+pub(super) fn lease_key(holder: &PublicKey, cid: &Cid) -> Vec<u8> {
+    [root_prefix(holder, cid).as_slice(), &cid.codec().to_be_bytes()].concat()
 }
 
 fn root_key(holder: &PublicKey, cid: &Cid, id: &PinId) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use rustdht_core::ports::GraphStore as _;
 
 use super::{cluster::World, *};
-use crate::{DenyRules, Denylist, Error};
+use crate::{DenyRules, Denylist, Error, PinsConfig};
 
 const HOUR_MS: u64 = 3_600_000;
 /// Nobody has it.
@@ -72,6 +72,62 @@ async fn an_upload_that_is_not_pinned_is_kept_for_a_day() {
     node.inner.pins.wake.notify_one();
     until("the row goes", async || world.members[0].store.side_scan("lease", &[], 9).await.unwrap().is_empty()).await;
     assert_eq!(node.pins(Principal::Owner, &PinFilter::default()).await.unwrap().count, 0);
+}
+
+#[tokio::test]
+async fn the_same_bytes_leased_under_another_codec_take_no_lease_away() {
+    let world = World::with(1, PinsConfig { bytes_per_account: 10 << 20, ..PinsConfig::default() }).await;
+    let node = &world.members[0].node;
+    let ada = account(node, "ada").await;
+    let used = async || node.usage(ada).await.unwrap().bytes.unwrap();
+    let dag = add(node, large(3, 2)).await;
+    let block = node.blobs().block(&dag).await.unwrap().unwrap();
+    let raw = add(node, block.clone()).await;
+    assert_eq!((raw.hash(), raw.codec(), dag.codec()), (dag.hash(), 0x55, 0x70));
+    let lease = async |cid, bytes| {
+        let room = node.reserve(ada, None).await.unwrap();
+        node.pin_upload(ada, upload(cid, bytes, Keep::Lease), room).await.unwrap();
+    };
+    let mut both = [recursive(dag), recursive(raw)];
+    both.sort_unstable();
+    lease(dag, 2 << 20).await;
+    lease(raw, block.len() as u64).await;
+    assert_eq!(roots(node).await, both);
+    // One multihash counts once, with the most that is said of it; also when it is read anew.
+    assert_eq!(used().await, 2 << 20);
+    let Principal::Account(holder) = ada else { panic!() };
+    assert_eq!(quota::read_anew(&**node.store(), &holder, 0).await.0, 2 << 20);
+    world.clock.advance(HOUR_MS);
+    lease(raw, block.len() as u64).await;
+    world.clock.advance(23 * HOUR_MS);
+    assert_eq!(roots(node).await, [recursive(raw)], "each for its own day");
+    assert_eq!(used().await, block.len() as u64);
+}
+
+#[tokio::test]
+async fn a_lease_of_an_earlier_version_lasts_its_day() {
+    let world = World::with(1, PinsConfig { bytes_per_account: 10_000, ..PinsConfig::default() }).await;
+    let node = &world.members[0].node;
+    let ada = account(node, "ada").await;
+    let Principal::Account(holder) = ada else { panic!() };
+    let cid = add(node, "file").await;
+    let now_ms = rustdht_core::Clock::now_ms(&*world.clock);
+    let lease = row::Lease { root: recursive(cid), bytes: 4, until_ms: now_ms + HOUR_MS };
+    // It had the multihash for a key.
+    let row = rustdht_core::ports::SideRow { key: row::root_prefix(&holder, &cid), ..lease.row(&holder) };
+    node.side(vec![row]).await.unwrap();
+    let used = async || node.usage(ada).await.unwrap().bytes.unwrap();
+    assert_eq!((roots(node).await, used().await), (vec![recursive(cid)], 4));
+    // Asked for again, it lasts longer under its new key.
+    let room = node.reserve(ada, None).await.unwrap();
+    node.pin_upload(ada, upload(cid, 4, Keep::Lease), room).await.unwrap();
+    assert_eq!((roots(node).await, used().await), (vec![recursive(cid)], 4));
+    world.clock.advance(2 * HOUR_MS);
+    assert_eq!((roots(node).await, used().await), (vec![recursive(cid)], 4));
+    node.inner.pins.wake.notify_one();
+    until("the old row goes", async || world.members[0].store.side_scan("lease", &[], 9).await.unwrap().len() == 1)
+        .await;
+    assert_eq!((roots(node).await, used().await), (vec![recursive(cid)], 4));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
