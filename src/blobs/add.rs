@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use rustdht_core::ports::{AddOptions, Added, BlobError, BoxByteStream};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use self::whole::Whole;
 use crate::{
     blocks::Blocks,
     dag::{Block, Dag},
-    digest, metrics,
+    digest, hashing, metrics,
     node::RAW,
     writer::Ticket,
 };
@@ -52,10 +52,10 @@ impl Body {
 }
 
 /// Hashing under way on another thread: gives back the DAG, and the blocks that became ready.
-type Hashing = JoinHandle<(Dag, Vec<Block>)>;
+type Hashing = hashing::Hashing<(Dag, Vec<Block>)>;
 
 fn hash(mut dag: Dag, piece: Arc<Vec<u8>>) -> Hashing {
-    spawn_blocking(move || {
+    hashing::begin(move || {
         dag.push(&piece);
         let blocks = dag.take_blocks();
         (dag, blocks)
@@ -94,10 +94,10 @@ pub(crate) async fn file(
     let mut dag = Dag::new(options);
     let whole = if small {
         dag.push(&piece);
-        Whole::begin(Arc::new(piece))
+        Whole::of(Arc::new(piece))
     } else {
         let mut now = Arc::new(piece);
-        let mut whole = Whole::begin(Arc::clone(&now));
+        let mut whole = Whole::of(Arc::clone(&now));
         let mut hashing = hash(dag, Arc::clone(&now));
         let mut next = Vec::new();
         dag = loop {

@@ -68,16 +68,45 @@ impl Blocks {
             Err(damaged @ BlobError::BadBlock(_)) => damaged,
             Err(other) => return Err(other),
         };
-        let source = self.source().filter(|_| fetch == Fetch::Allowed);
-        let (Place::Stored(digest), Some(source)) = (Place::of(cid), source) else { return Err(failure) };
-        let Some(block) = source.fetch_block(cid).await else { return Err(failure) };
+        let (Place::Stored(digest), Fetch::Allowed) = (Place::of(cid), fetch) else { return Err(failure) };
+        let block = self.fetched(cid).await?.ok_or(failure)?;
+        self.land(digest, &block).await?;
+        Ok(block)
+    }
+
+    /// A block from the source, checked; `None`: nobody has it.
+    async fn fetched(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
+        let Some(source) = self.source() else { return Ok(None) };
+        let Some(block) = source.fetch_block(cid).await else { return Ok(None) };
         verify(cid, &block).await?;
         metrics::fetched();
-        // Not flushed: what came from a peer can be fetched again, and a read does not wait for the disk.
+        Ok(Some(block))
+    }
+
+    /// Keeps a block that came from the source. Not flushed: what came from a peer can be fetched again, and a read does not
+    /// wait for the disk.
+    async fn land(&self, digest: Digest, block: &Bytes) -> Result<(), BlobError> {
         let landing = self.shelf.arriving.begin(digest, block.clone());
         self.writer.append(digest, block.clone(), &Ticket::default()).await?;
         landing.handed_over();
-        Ok(block)
+        Ok(())
+    }
+
+    /// A block from the source, in the place of a record that cannot be read; `None`: nobody has it.
+    pub(crate) async fn mend(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
+        let Place::Stored(digest) = Place::of(cid) else { return Ok(None) };
+        if let Some(block) = self.shelf.arriving.get(&digest) {
+            return Ok(Some(block));
+        }
+        if let Ok(Found::Whole(block)) = self.shelf.read(digest).await {
+            return Ok(Some(block));
+        }
+        let Some(block) = self.fetched(cid).await? else { return Ok(None) };
+        if let Some(location) = self.shelf.index.peek(&digest) {
+            self.shelf.index.remove(&digest, location);
+        }
+        self.land(digest, &block).await?;
+        Ok(Some(block))
     }
 
     /// A block, read as a part of a file.

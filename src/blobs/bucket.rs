@@ -78,7 +78,8 @@ fn index(number: u32) -> Path {
     Path::from(format!("{number:08}.idx"))
 }
 
-fn failed(error: object_store::Error) -> io::Error {
+/// A failure of the bucket, as the store tells it.
+pub(crate) fn failed(error: object_store::Error) -> io::Error {
     let kind = match &error {
         object_store::Error::NotFound { .. } => io::ErrorKind::NotFound,
         object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {

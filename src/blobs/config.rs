@@ -32,13 +32,16 @@ pub struct Config {
     pub max_adds: usize,
     /// Uploads in parts.
     pub uploads: UploadBounds,
+    /// Of a bucket: random bytes that become the id of this gateway, where its folder has none yet. With them the prefix is
+    /// taken for this gateway, and refused where it is another's; without, nobody looks whose it is. None by default.
+    pub fresh_id: Option<[u8; 16]>,
 }
 
 impl Config {
     /// The defaults, in `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), pack_bytes: 1 << 30, max_adds: 32, uploads: UploadBounds::default() }
+        Self { dir: dir.into(), pack_bytes: 1 << 30, max_adds: 32, uploads: UploadBounds::default(), fresh_id: None }
     }
 
     pub(crate) fn pack_bytes(&self) -> u64 {

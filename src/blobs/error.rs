@@ -17,6 +17,17 @@ pub enum Error {
     /// The bucket could not be read.
     #[error("the bucket of the blobs cannot be read: {0}")]
     Bucket(io::Error),
+    /// Another gateway keeps its blocks under this prefix of the bucket.
+    #[error(
+        "this prefix belongs to gateway {owner}, and this one is {id}: two that share it would destroy each other's blocks. Choose \
+         another prefix; or, if that gateway is gone for good, remove the object `owner` under the prefix"
+    )]
+    Taken {
+        /// The id that is written there.
+        owner: String,
+        /// The id in the folder of this gateway.
+        id: String,
+    },
     /// A pack or its index could not be read or repaired.
     #[error("{path}: {source}")]
     Pack {

@@ -52,15 +52,23 @@ impl Folder {
         record::read(&*self.pack(location.pack)?, location.offset, location.data_len, digest)
     }
 
+    /// A block that the system has in memory, without waiting for the disk.
+    pub(crate) fn read_cached(&self, digest: &Digest, location: Location) -> Option<Bytes> {
+        record::read_cached(&*self.held(location.pack)?, location.offset, location.data_len, digest)
+    }
+
+    /// A pack that is open.
+    fn held(&self, number: u32) -> Option<Arc<File>> {
+        let files = &mut self.open().files;
+        let at = files.iter().position(|(held, _)| *held == number)?;
+        let pair = files.remove(at)?;
+        let file = Arc::clone(&pair.1);
+        files.push_front(pair);
+        Some(file)
+    }
+
     fn pack(&self, number: u32) -> io::Result<Arc<File>> {
-        let find = |open: &mut VecDeque<(u32, Arc<File>)>| {
-            let at = open.iter().position(|(held, _)| *held == number)?;
-            let pair = open.remove(at)?;
-            let file = Arc::clone(&pair.1);
-            open.push_front(pair);
-            Some(file)
-        };
-        if let Some(file) = find(&mut self.open().files) {
+        if let Some(file) = self.held(number) {
             return Ok(file);
         }
         let file = Arc::new(File::open(pack_path(&self.dir, number))?);

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! - Marking, spaced out, follows every link of what is kept. What it reached is noted in the index itself; links that wait
-//!   to be followed go to a file when they are many. A block that is not here ends a branch and nothing else.
+//!   to be followed go to a file when they are many. A block that is not here ends a branch and nothing else. One that was
+//!   here and cannot be read is asked of others; where nobody has it nothing is removed, for some days.
 //! - What is written, found to be here already, or read from the beginning on stays, and so does what is under a
 //!   [`Hold`](rustdht_core::ports::Hold): uploads in progress.
 //! - Sweeping forgets blocks in the thread that writes: an add that finds a block to be here comes before that, and spares
@@ -32,7 +33,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use futures::{StreamExt, stream};
 use rustdht_core::ports::{BlobError, BlobUsage, CollectOptions, Collected, RootSource};
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -43,15 +44,17 @@ use tokio::{
 use self::mark::Marker;
 use crate::{
     blocks::Blocks,
-    digest::{Digest, Place},
+    damage::is_bad_sector,
+    digest::Place,
     index::{Index, Placed, Walk},
     metrics,
-    shelf::Found,
     uploads::Uploads,
 };
 
 /// Blocks forgotten in one step: some milliseconds of the thread that writes.
 const FORGOTTEN_AT_ONCE: usize = 2048;
+/// Notes about whole files read at once.
+const NOTES_AT_ONCE: usize = 16;
 /// How long a collection works before it rests.
 const WORK: Duration = Duration::from_millis(20);
 /// How long it rests, so that it takes two thirds of a core at most.
@@ -207,6 +210,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn collect(mut self, roots: &dyn RootSource, options: CollectOptions) -> Result<Collected, BlobError> {
+        let began = Instant::now();
         let begun = self.blocks.shelf.index.begin();
         self.base = if options.spare_recent { begun - 1 } else { begun };
         self.marker.all(roots).await?;
@@ -225,7 +229,10 @@ impl Run<'_> {
             return Ok(self.done);
         }
         (self.done.kept_blocks, self.done.kept_bytes) = self.blocks.shelf.index.totals();
-        reclaim::reclaim(self.blocks, &mut self.marker.pace, &mut self.done).await?;
+        // What was found to be damaged meanwhile lies in its pack still, which tells of it after a restart.
+        if self.blocks.shelf.damage.settle(began) {
+            reclaim::reclaim(self.blocks, &mut self.marker.pace, &mut self.done).await?;
+        }
         Ok(self.done)
     }
 
@@ -311,26 +318,26 @@ impl Run<'_> {
     /// Takes out the notes about whole files whose root stays.
     async fn without_needed_notes(&mut self, stale: Vec<Placed>, cutoff: u32) -> Result<Vec<Placed>, BlobError> {
         let shelf = &self.blocks.shelf;
-        let mut left = Vec::with_capacity(stale.len());
-        for (digest, location) in stale {
-            if !digest.is_block()
-                && let Some(root) = shelf.volume.read(digest, location).await.ok().flatten()
-                && Place::of_bytes(&root).is_some_and(|root| shelf.index.is_live(&root, cutoff))
-            {
-                shelf.index.mark(&digest, Walk::Alone);
-                self.marker.pace.step().await?;
-                continue;
+        let (mut left, notes): (Vec<Placed>, Vec<Placed>) =
+            stale.into_iter().partition(|(digest, _)| digest.is_block());
+        let read = |(digest, location)| async move { ((digest, location), shelf.volume.read(digest, location).await) };
+        let mut read = stream::iter(notes).map(read).buffer_unordered(NOTES_AT_ONCE);
+        while let Some((note, root)) = read.next().await {
+            match root {
+                Ok(Some(root)) if Place::of_bytes(&root).is_some_and(|root| shelf.index.is_live(&root, cutoff)) => {
+                    shelf.index.mark(&note.0, Walk::Alone);
+                }
+                // Of a file that goes, or damaged.
+                Ok(_) => left.push(note),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => left.push(note),
+                // Whose it is is not known: it stays.
+                Err(error) if is_bad_sector(&error) => {
+                    tracing::warn!(pack = note.1.pack, offset = note.1.offset, %error, "a note about a file cannot be read");
+                }
+                Err(error) => return Err(error.into()),
             }
-            left.push((digest, location));
+            self.marker.pace.step().await?;
         }
         Ok(left)
-    }
-}
-
-/// A block for a step of a collection; `None` where it is not here, or damaged, which ends a branch.
-async fn block(blocks: &Blocks, digest: Digest) -> Result<Option<Bytes>, BlobError> {
-    match blocks.shelf.read(digest).await? {
-        Found::Whole(block) => Ok(Some(block)),
-        Found::Damaged | Found::Nothing => Ok(None),
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Active {
     pub(crate) end: u64,
     /// Its records, for its index file.
     pub(crate) entries: Vec<Entry>,
+    /// There may be something behind the end that could not be cut off.
+    pub(crate) torn: bool,
 }
 
 impl Active {
@@ -33,7 +35,7 @@ impl Active {
             fs::remove_file(&path)?;
             return Err(error);
         }
-        Ok(Self { number, file: Arc::new(file), end: 0, entries: Vec::new() })
+        Ok(Self { number, file: Arc::new(file), end: 0, entries: Vec::new(), torn: false })
     }
 }
 
@@ -127,7 +129,7 @@ fn load(packs: &Path, number: u32, last: bool) -> io::Result<Active> {
             tracing::warn!(pack = number, %error, "the index file of a pack could not be written");
         }
     }
-    Ok(Active { number, file: Arc::new(file), end, entries })
+    Ok(Active { number, file: Arc::new(file), end, entries, torn: false })
 }
 
 #[cfg(test)]
@@ -222,6 +224,24 @@ mod tests {
         recover(dir.path(), &index).unwrap();
         assert!(index.get(&claimed).is_none(), "the look-alike has a good checksum, but does not hash right");
         assert!(index.get(&sha2_256(b"behind")).is_some());
+    }
+
+    #[test]
+    fn what_is_left_of_a_longer_record_behind_a_shorter_one_is_not_believed() {
+        let dir = folder();
+        let claimed = sha2_256(b"something else");
+        // The uploader chose what is in his block: where the next record would begin, one that he made up.
+        let mut data = vec![0; 512 - record::HEADER_BYTES];
+        data.extend(record(&claimed, b"not what it says"));
+        let torn = record(&sha2_256(&data), &data);
+        let mut bytes = torn[..1024].to_vec();
+        let short = record(&sha2_256(b"short"), b"short");
+        bytes[..short.len()].copy_from_slice(&short);
+        fs::write(pack_path(dir.path(), 0), &bytes).unwrap();
+        let index = Index::new();
+        let active = recover(dir.path(), &index).unwrap();
+        assert!(index.get(&claimed).is_none(), "its checksum is good, and it does not hash right");
+        assert!(index.get(&sha2_256(b"short")).is_some() && active.end == short.len() as u64);
     }
 
     #[test]

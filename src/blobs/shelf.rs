@@ -12,6 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     arriving::Arriving,
     bucket::Bucket,
+    damage::Damage,
     digest::Digest,
     folder::Folder,
     index::{Index, Location},
@@ -23,7 +24,7 @@ use crate::{
 pub(crate) enum Found {
     /// The block, checked against the checksum of its record.
     Whole(Bytes),
-    /// There was a record, but it is damaged. It is forgotten, so that the block can be stored again.
+    /// There was a record, but it is damaged. Where it is is forgotten, so that the block can be stored again.
     Damaged,
     /// There is none.
     Nothing,
@@ -45,6 +46,8 @@ pub(crate) struct Shelf {
     /// Where missing blocks come from, and who hears of new ones.
     pub(crate) source: OnceLock<Arc<dyn BlockSource>>,
     pub(crate) arriving: Arriving,
+    /// Blocks that were here and cannot be read.
+    pub(crate) damage: Damage,
     /// Blocks that the writer could not write.
     pub(crate) unwritten: AtomicU64,
 }
@@ -56,12 +59,14 @@ impl Shelf {
             volume,
             source: OnceLock::new(),
             arriving: Arriving::default(),
+            damage: Damage::default(),
             unwritten: AtomicU64::new(0),
         }
     }
 
     /// A block can be read from now on.
     pub(crate) fn noted(&self, digest: &Digest) {
+        self.damage.mended(digest);
         if let Some(source) = self.source.get()
             && let Some(hash) = digest.multihash()
         {
@@ -90,6 +95,8 @@ impl Shelf {
                     }
                     tracing::warn!(pack = location.pack, offset = location.offset, "a stored block is damaged");
                     metrics::damaged();
+                    // Before it is gone from the index: a collection that does not find it there looks here.
+                    self.damage.note(&digest);
                     self.index.remove(&digest, location);
                     return Ok(Found::Damaged);
                 }
@@ -102,7 +109,10 @@ impl Volume {
     /// Reads a block; `None` when its record does not hold it whole. `NotFound` when its pack is gone.
     pub(crate) async fn read(&self, digest: Digest, location: Location) -> io::Result<Option<Bytes>> {
         match self {
-            Self::Folder(folder) => on_a_thread(folder, move |folder| folder.read(&digest, location)).await,
+            Self::Folder(folder) => match folder.read_cached(&digest, location) {
+                Some(block) => Ok(Some(block)),
+                None => on_a_thread(folder, move |folder| folder.read(&digest, location)).await,
+            },
             Self::Bucket(bucket) => bucket.read(&digest, location).await,
         }
     }

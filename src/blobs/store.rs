@@ -24,6 +24,7 @@ use crate::{
     blocks::Blocks,
     bucket::Bucket,
     digest::{Place, verify},
+    fence,
     folder::Folder,
     gc::{self, Collector},
     index::Index,
@@ -73,16 +74,20 @@ impl Store {
     }
 
     /// Opens a bucket, or what a prefix of one holds: `objects`. No other store may write to it. The folder of the
-    /// configuration holds a lock and nothing that lasts. Packs have 16 MiB at most, whatever the configuration says.
+    /// configuration holds a lock, uploads in parts, and the id by which the prefix is known to be this store's. Packs have
+    /// 16 MiB at most, whatever the configuration says.
     ///
     /// A block is kept when the PUT of its pack is answered. The runtime that this runs in carries the uploads: close the
     /// store before it ends.
     ///
     /// # Errors
-    /// When the folder is not writable or in use, or the bucket cannot be read.
+    /// When the folder is not writable or in use, the prefix is another gateway's, or the bucket cannot be read.
     pub async fn open_bucket(config: Config, objects: Arc<dyn ObjectStore>) -> Result<Self, Error> {
         metrics::describe();
         let lock = recovery::take(&config.dir, &config.dir)?;
+        if let Some(fresh) = config.fresh_id {
+            fence::take(&*objects, &config.dir, fresh).await?;
+        }
         let index = Index::new();
         let bucket = Arc::new(Bucket::open(objects, &index).await.map_err(Error::Bucket)?);
         index.publish();

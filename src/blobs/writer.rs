@@ -241,7 +241,7 @@ impl Thread {
         self.syncer.reserve(bytes)?;
         if let Target::Folder { active, pack_bytes, .. } = &self.target {
             let full = active.end + bytes > *pack_bytes || active.entries.len() >= MAX_ENTRIES;
-            if full && active.end > 0 {
+            if (full && active.end > 0) || (active.torn && active.file.set_len(active.end).is_err()) {
                 self.roll()?;
             }
         }
@@ -254,12 +254,15 @@ impl Thread {
             Target::Folder { active, .. } => {
                 if let Err(error) = record::write(&active.file, active.end, digest, data) {
                     // The end stays where it was. What was written of the block goes: behind a shorter record it would be read
-                    // back as records of its own.
-                    if let Err(error) = active.file.set_len(active.end) {
-                        tracing::warn!(%error, "what was written of a block could not be cut off");
+                    // back as records of its own. Where it cannot go, nothing is written over it.
+                    active.torn = true;
+                    match active.file.set_len(active.end) {
+                        Ok(()) => active.torn = false,
+                        Err(error) => tracing::warn!(%error, "what was written of a block could not be cut off"),
                     }
                     return Err(error.into());
                 }
+                active.torn = false;
                 // Within 32 bits, since a pack is at most 2 GiB.
                 let entry = Entry { digest: *digest, offset: active.end as u32, data_len };
                 active.end += bytes;
@@ -328,7 +331,7 @@ mod tests {
         let folder = Arc::new(Folder::new(packs));
         let shelf = Arc::new(Shelf::new(crate::shelf::Volume::Folder(Arc::clone(&folder))));
         let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
-        let active = Active { number: 0, file: full, end: 0, entries: Vec::new() };
+        let active = Active { number: 0, file: full, end: 0, entries: Vec::new(), torn: false };
         let target = Target::Folder { folder, active, pack_bytes: 1 << 20 };
         let writer = Writer::start(Arc::clone(&shelf), target, lock).unwrap();
         let (met, other) = (Ticket::default(), Ticket::default());
@@ -341,5 +344,29 @@ mod tests {
         assert_eq!(shelf.unwritten.load(Ordering::Acquire), 1, "who has no ticket sees it here");
         writer.close().await;
         assert!(writer.flush(&other).await.is_err(), "closed");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_over_what_is_left_of_a_block_that_could_not_be_cut_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let packs = dir.path().join("packs");
+        let lock = recovery::take(dir.path(), &packs).unwrap();
+        let folder = Arc::new(Folder::new(packs.clone()));
+        let shelf = Arc::new(Shelf::new(crate::shelf::Volume::Folder(Arc::clone(&folder))));
+        // A device takes nothing, and cannot be cut.
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let active = Active { number: 0, file: full, end: 0, entries: Vec::new(), torn: false };
+        let target = Target::Folder { folder, active, pack_bytes: 1 << 20 };
+        let writer = Writer::start(Arc::clone(&shelf), target, lock).unwrap();
+        let (met, other) = (Ticket::default(), Ticket::default());
+        let block = Bytes::from_static(b"block");
+        writer.append(sha2_256(b"block"), block.clone(), &met).await.unwrap();
+        assert!(writer.flush(&met).await.is_err());
+        writer.append(sha2_256(b"block"), block.clone(), &other).await.unwrap();
+        writer.flush(&other).await.unwrap();
+        let at = shelf.index.get(&sha2_256(b"block")).unwrap();
+        assert_eq!((at.pack, at.offset), (1, 0), "in a pack of its own");
+        assert_eq!(shelf.volume.read(sha2_256(b"block"), at).await.unwrap(), Some(block));
+        writer.close().await;
     }
 }

@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use rustdht_core::ports::BlobError;
 use sha2::{Digest as _, Sha256};
-use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::hashing::{Hashing, begin};
 
 /// Hashing on another thread, one piece behind. A file of one piece is not hashed before it has to be: mostly it is one
 /// chunk, and the hash of that is known.
 pub(super) enum Whole {
     First(Arc<Vec<u8>>),
-    Running(JoinHandle<Sha256>),
+    Running(Hashing<Sha256>),
 }
 
 impl Whole {
-    pub(super) const fn begin(first: Arc<Vec<u8>>) -> Self {
+    pub(super) const fn of(first: Arc<Vec<u8>>) -> Self {
         Self::First(first)
     }
 
@@ -24,11 +25,11 @@ impl Whole {
         let next = match self {
             Self::First(first) => {
                 let first = Arc::clone(first);
-                spawn_blocking(move || Sha256::new_with_prefix(&*first).chain_update(&*piece))
+                begin(move || Sha256::new_with_prefix(&*first).chain_update(&*piece))
             }
             Self::Running(hashing) => {
                 let hasher = hashing.await.map_err(std::io::Error::other)?;
-                spawn_blocking(move || hasher.chain_update(&*piece))
+                begin(move || hasher.chain_update(&*piece))
             }
         };
         *self = Self::Running(next);
@@ -37,7 +38,7 @@ impl Whole {
 
     pub(super) async fn finish(self) -> Result<[u8; 32], BlobError> {
         let hasher = match self {
-            Self::First(first) => spawn_blocking(move || Sha256::new_with_prefix(&*first)),
+            Self::First(first) => begin(move || Sha256::new_with_prefix(&*first)),
             Self::Running(hashing) => hashing,
         };
         Ok(hasher.await.map_err(std::io::Error::other)?.finalize().into())

@@ -3,7 +3,6 @@
 use bytes::{Buf, Bytes};
 use cid::Cid;
 use rustdht_core::ports::{BlobError, BoxByteStream, CarImported, MAX_BLOCK_BYTES};
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{
     header::{self, MAX_HEADER_BYTES, PRAGMA},
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     blocks::Blocks,
     digest::{Place, hashes_to},
+    hashing::{self, Hashing},
     writer::Ticket,
 };
 
@@ -113,7 +113,7 @@ struct Import<'a> {
     ticket: Ticket,
     batch: Vec<Block>,
     bytes: usize,
-    checking: Option<JoinHandle<Result<Vec<Block>, Cid>>>,
+    checking: Option<Hashing<Result<Vec<Block>, Cid>>>,
 }
 
 impl Import<'_> {
@@ -130,7 +130,7 @@ impl Import<'_> {
     async fn check(&mut self) -> Result<(), BlobError> {
         self.bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        let next = spawn_blocking(move || match batch.iter().find(|(cid, block)| !hashes_to(cid, block)) {
+        let next = hashing::begin(move || match batch.iter().find(|(cid, block)| !hashes_to(cid, block)) {
             Some((bad, _)) => Err(*bad),
             None => Ok(batch),
         });
@@ -138,7 +138,7 @@ impl Import<'_> {
         self.write(before).await
     }
 
-    async fn write(&mut self, checked: Option<JoinHandle<Result<Vec<Block>, Cid>>>) -> Result<(), BlobError> {
+    async fn write(&mut self, checked: Option<Hashing<Result<Vec<Block>, Cid>>>) -> Result<(), BlobError> {
         let Some(checked) = checked else { return Ok(()) };
         let checked = checked.await.map_err(std::io::Error::other)?.map_err(BlobError::BadBlock)?;
         self.ticket.check()?;

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     path::PathBuf,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -10,16 +11,18 @@ use cid::Cid;
 use futures::{StreamExt, future::try_join_all, stream::BoxStream};
 use multihash::Multihash;
 use rustdht_core::ports::{BlobError, Root, RootMark, RootSource, StoreError};
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    Pace, block,
+    Pace,
     stack::{Item, Stack},
 };
 use crate::{
     blocks::Blocks,
+    damage::is_bad_sector,
     digest::{Digest, Place},
     index::{Location, Placed, Walk},
+    shelf::Found,
     view::links,
 };
 
@@ -27,6 +30,13 @@ use crate::{
 const READ_AT_ONCE: usize = 4;
 /// Roots taken up before what is below them is followed.
 const ROOTS_AT_ONCE: usize = 256;
+/// How long others are asked for a block that cannot be read here.
+const MEND_PATIENCE: Duration = Duration::from_secs(10);
+/// With so many blocks that cannot be read, a collection does not look for more.
+const MAX_LOST: usize = 64;
+/// How long collections wait for a block that cannot be read, from when it was first met: an operator who was away over a
+/// weekend can bring it back still, or remove what keeps it.
+const LOST_PATIENCE: Duration = Duration::from_secs(72 * 3600);
 
 impl Walk {
     /// How a link with this codec is followed; `Alone` where the codec links nothing.
@@ -49,6 +59,15 @@ impl Walk {
     }
 }
 
+/// What became of a block that is to be followed.
+enum Read {
+    Whole(Bytes),
+    /// It is not here, which ends a branch: not everything that is kept has come.
+    Absent,
+    /// It was here and cannot be read, and nobody has it.
+    Lost,
+}
+
 /// Marks what roots lead to.
 pub(super) struct Marker<'a> {
     blocks: &'a Blocks,
@@ -63,6 +82,10 @@ pub(super) struct Marker<'a> {
     reprieved: HashMap<Digest, Location>,
     /// By what codecs these were followed.
     walked: HashSet<(Digest, u8)>,
+    /// Damaged blocks that were reached, and how.
+    damaged: HashSet<(Digest, u8)>,
+    /// Those of them that could not be had from others.
+    lost: Vec<Item>,
 }
 
 impl<'a> Marker<'a> {
@@ -77,6 +100,8 @@ impl<'a> Marker<'a> {
             condemned: HashMap::new(),
             reprieved: HashMap::new(),
             walked: HashSet::new(),
+            damaged: HashSet::new(),
+            lost: Vec::new(),
         }
     }
 
@@ -107,7 +132,23 @@ impl<'a> Marker<'a> {
             }
             self.follow().await?;
         }
-        Ok(())
+        self.check()
+    }
+
+    /// # Errors
+    /// When a block cannot be read that something leads to: what is below it is kept too, and not known.
+    fn check(&self) -> Result<(), BlobError> {
+        let Some(first) = self.lost.first() else { return Ok(()) };
+        let others = match self.lost.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} others)"),
+        };
+        Err(BlobError::Roots(format!(
+            "block {}{others} is damaged, and nobody who was asked has it. The next collection asks again; adding the \
+             file once more brings it back, and removing what keeps it lets go of it. After {} h it is given up",
+            name(first),
+            LOST_PATIENCE.as_secs() / 3600
+        )))
     }
 
     /// Marks a block, and lets what it links be followed later.
@@ -134,6 +175,8 @@ impl<'a> Marker<'a> {
                         self.reprieved.insert(digest, *location);
                         self.walked.insert((digest, walk as u8))
                     }
+                    // Followed all the same: others may have it, or brought it just now.
+                    None if walk != Walk::Alone && self.was_here(&digest) => self.damaged.insert((digest, walk as u8)),
                     None => {
                         self.missing += 1;
                         false
@@ -159,9 +202,15 @@ impl<'a> Marker<'a> {
             if items.is_empty() {
                 return Ok(());
             }
-            let read = try_join_all(items.iter().map(|(digest, _)| self.read(*digest))).await?;
-            let walks = items.into_iter().map(|(_, walk)| walk);
-            let parse = walks.zip(read).filter_map(|(walk, block)| Some((walk, block?))).collect::<Vec<_>>();
+            let read = try_join_all(items.iter().map(|item| self.read(*item))).await?;
+            let mut parse = Vec::with_capacity(items.len());
+            for (item, read) in items.into_iter().zip(read) {
+                match read {
+                    Read::Whole(block) => parse.push((item.1, block)),
+                    Read::Absent => {}
+                    Read::Lost => self.lose(item)?,
+                }
+            }
             let found = spawn_blocking(move || parse.iter().flat_map(|(walk, block)| linked(*walk, block)).collect());
             let found: Vec<Cid> = found.await.map_err(std::io::Error::other)?;
             for cid in found {
@@ -171,13 +220,53 @@ impl<'a> Marker<'a> {
         }
     }
 
-    async fn read(&self, digest: Digest) -> Result<Option<Bytes>, BlobError> {
-        match self.condemned.get(&digest) {
-            Some(location) if self.blocks.shelf.index.peek(&digest).is_none() => {
-                Ok(self.blocks.shelf.volume.read(digest, *location).await?)
+    /// Whether a block that was not found a moment ago was damaged then.
+    fn was_here(&self, digest: &Digest) -> bool {
+        // In this order: what is mended is in the index first.
+        self.blocks.shelf.damage.has(digest) || self.blocks.shelf.index.peek(digest).is_some()
+    }
+
+    /// Reads a block to follow it, from others where it cannot be read here.
+    async fn read(&self, item: Item) -> Result<Read, BlobError> {
+        let (shelf, digest) = (&self.blocks.shelf, item.0);
+        let found = match self.condemned.get(&digest) {
+            Some(location) if shelf.index.peek(&digest).is_none() => {
+                let read = shelf.volume.read(digest, *location).await;
+                read.map(|block| block.map_or(Found::Damaged, Found::Whole))
             }
-            _ => block(self.blocks, digest).await,
+            _ => shelf.read(digest).await,
+        };
+        match found {
+            Ok(Found::Whole(block)) => return Ok(Read::Whole(block)),
+            Ok(Found::Nothing) if !self.was_here(&digest) => return Ok(Read::Absent),
+            Ok(Found::Damaged | Found::Nothing) => {}
+            Err(error) if is_bad_sector(&error) => {}
+            Err(error) => return Err(BlobError::Roots(format!("block {}: {error}", name(&item)))),
         }
+        let Some(cid) = cid_of(&item) else { return Ok(Read::Lost) };
+        match timeout(MEND_PATIENCE, self.blocks.mend(&cid)).await {
+            Ok(Ok(Some(block))) => {
+                tracing::info!(%cid, "a damaged block came from others");
+                Ok(Read::Whole(block))
+            }
+            // A peer's lie, or a disk that takes nothing: both may be different the next time.
+            Ok(Ok(None) | Err(_)) | Err(_) => Ok(Read::Lost),
+        }
+    }
+
+    /// Notes a block that cannot be read; one that could not for long enough counts as not here from now on.
+    fn lose(&mut self, item: Item) -> Result<(), BlobError> {
+        let (shelf, digest) = (&self.blocks.shelf, item.0);
+        if shelf.damage.note(&digest).elapsed() < LOST_PATIENCE {
+            self.lost.push(item);
+            return if self.lost.len() < MAX_LOST { Ok(()) } else { self.check() };
+        }
+        tracing::error!(block = name(&item), "a damaged block is given up, and with it what only it leads to");
+        if let Some(location) = shelf.index.peek(&digest) {
+            shelf.index.remove(&digest, location);
+        }
+        self.missing += 1;
+        Ok(())
     }
 
     /// These were forgotten; roots that come to be may still need them.
@@ -191,6 +280,16 @@ impl<'a> Marker<'a> {
         self.walked.clear();
         std::mem::take(&mut self.reprieved)
     }
+}
+
+/// The CID of a block; `None` where its key says less.
+fn cid_of((digest, walk): &Item) -> Option<Cid> {
+    Some(Cid::new_v1(walk.codec(), digest.multihash()?))
+}
+
+/// A block, for people.
+fn name(item: &Item) -> String {
+    cid_of(item).map_or_else(|| format!("with the key {}", hex::encode(item.0.to_key())), |cid| cid.to_string())
 }
 
 /// What a block links. One that is not of its codec, or has more in it than is read here, links nothing that anybody could

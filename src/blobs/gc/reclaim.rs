@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::Pace;
 use crate::{
     blocks::Blocks,
+    damage::is_bad_sector,
     index::{Index, Location},
     metrics,
     pack::{Entry, record::padded_len},
@@ -105,7 +106,8 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
-    /// Moves out of a pack what is wanted.
+    /// Moves out of a pack what is wanted. Where something cannot be read it stays for the next collection, which looks whether
+    /// anything needs that.
     async fn empty(&mut self, pack: Share, known: Option<Sealed>, pace: &mut Pace<'_>) -> Result<(), BlobError> {
         let shelf = &self.blocks.shelf;
         let most = if matches!(shelf.volume, Volume::Bucket(_)) { crate::bucket::PACK_BYTES } else { STEP_BYTES };
@@ -114,17 +116,32 @@ impl Moving<'_> {
             Some(sealed) => sealed.entries,
             None => shelf.volume.entries(pack.number, pack.len).await?.1,
         };
-        let mut moved = 0;
+        let (mut moved, mut whole) = (0, true);
         for entry in entries {
             let from = at(pack.number, &entry);
             if shelf.index.peek(&entry.digest) != Some(from) {
                 continue;
             }
-            let Some(data) = shelf.volume.read(entry.digest, from).await? else {
-                tracing::warn!(pack = pack.number, offset = entry.offset, "a block that was to be moved is damaged");
-                metrics::damaged();
-                shelf.index.remove(&entry.digest, from);
-                continue;
+            let data = match shelf.volume.read(entry.digest, from).await {
+                Ok(Some(data)) => data,
+                Ok(None) => {
+                    tracing::warn!(
+                        pack = pack.number,
+                        offset = entry.offset,
+                        "a block that was to be moved is damaged"
+                    );
+                    metrics::damaged();
+                    shelf.damage.note(&entry.digest);
+                    shelf.index.remove(&entry.digest, from);
+                    whole = false;
+                    continue;
+                }
+                Err(error) if is_bad_sector(&error) => {
+                    tracing::warn!(pack = pack.number, offset = entry.offset, %error, "a block cannot be moved");
+                    whole = false;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
             moved += u64::from(entry.data_len);
             self.step += padded_len(entry.data_len);
@@ -137,7 +154,9 @@ impl Moving<'_> {
             }
             pace.step().await?;
         }
-        self.emptied.push((pack, moved));
+        if whole {
+            self.emptied.push((pack, moved));
+        }
         Ok(())
     }
 

@@ -137,6 +137,23 @@ pub(crate) fn read(file: &File, offset: u32, data_len: u32, digest: &Digest) -> 
     Ok(block(&bytes.into(), data_len, digest))
 }
 
+/// Likewise, as far as the system has it in memory: `None` also when the disk would have to be waited for, or on a system that
+/// cannot say.
+pub(crate) fn read_cached(file: &File, offset: u32, data_len: u32, digest: &Digest) -> Option<Bytes> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut bytes = vec![0; HEADER_BYTES + data_len as usize];
+        let buffers = &mut [io::IoSliceMut::new(&mut bytes)];
+        let read = rustix::io::preadv2(file, buffers, u64::from(offset), rustix::io::ReadWriteFlags::NOWAIT).ok()?;
+        if read == bytes.len() { block(&bytes.into(), data_len, digest) } else { None }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, offset, data_len, digest);
+        None
+    }
+}
+
 /// The block of `digest` from its record without the padding; `None` when that does not hold it whole.
 pub(crate) fn block(record: &Bytes, data_len: u32, digest: &Digest) -> Option<Bytes> {
     let data = record.get(HEADER_BYTES..)?;
@@ -163,5 +180,21 @@ mod tests {
             assert!(!whole(&record), "bit {bit}");
             record[bit / 8] ^= 1 << (bit % 8);
         }
+    }
+    #[test]
+    fn what_is_in_memory_is_what_is_on_the_disk() {
+        let digest = sha2_256(b"data");
+        let mut record = encode(&digest, b"data");
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, &record).unwrap();
+        assert_eq!(read(&file, 0, 4, &digest).unwrap().unwrap(), "data");
+        // A file system may be unable to say what is in memory; Linux' own can.
+        let cached = |file: &File| read_cached(file, 0, 4, &digest);
+        assert_eq!(cached(&file).unwrap_or_else(|| "data".into()), "data");
+        record[HEADER_BYTES] ^= 1;
+        std::os::unix::fs::FileExt::write_all_at(&file, &record, 0).unwrap();
+        assert_eq!(cached(&file), None);
+        file.set_len(20).unwrap();
+        assert_eq!(cached(&file), None, "it ends early");
     }
 }

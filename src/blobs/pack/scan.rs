@@ -36,8 +36,9 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// Appends to `entries` the valid records of `file` between `from` and `len`, in order, and returns where the last of
 /// all `entries` ends (0 when there is none).
 ///
-/// A record that does not check out is stepped over. What is found behind such a place must also hash to its multihash:
-/// it could be a look-alike inside the data of a damaged block, and a look-alike that hashes right does no harm.
+/// A record that does not check out is stepped over. A block must also hash to its multihash: it could be a look-alike inside
+/// the data of a damaged block, or of one that was written in part, and a look-alike that hashes right does no harm. What
+/// a file hashes to says nothing of itself: such a note is believed where every record before it was good.
 pub(crate) fn scan(file: &impl ReadAt, from: u64, len: u64, entries: &mut Vec<Entry>) -> io::Result<u64> {
     let mut position = from;
     let mut end = from;
@@ -45,7 +46,7 @@ pub(crate) fn scan(file: &impl ReadAt, from: u64, len: u64, entries: &mut Vec<En
     let mut data = Vec::new();
     while position < len {
         if let Some(header) = record_at(file, position, len, &mut data)?
-            && (!lost || header.digest.matches(&data))
+            && (header.digest.matches(&data) || !(lost || header.digest.is_block()))
             && let Ok(offset) = u32::try_from(position)
         {
             entries.push(Entry { digest: header.digest, offset, data_len: header.data_len });

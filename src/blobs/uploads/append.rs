@@ -7,7 +7,7 @@ use futures::StreamExt;
 use rustdht_core::ports::{AddHash, Arrived, BlobError, BoxByteStream, UploadError};
 use sha2::{Digest as _, Sha256};
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
+    task::spawn_blocking,
     time::{Instant, sleep_until},
 };
 
@@ -17,7 +17,7 @@ use super::{
     leaf_cid, leaf_digest, lock,
     sha256::Midstate,
 };
-use crate::{dag::Profile, writer::Ticket};
+use crate::{dag::Profile, hashing, writer::Ticket};
 
 /// What was received is made durable at the latest after so many bytes: what a killed process has to be sent again.
 const COMMIT_EVERY_BYTES: u64 = 32 << 20;
@@ -31,7 +31,7 @@ const COMMIT_TAIL_EVERY: Duration = Duration::from_secs(5);
 const MAX_WHOLE_BYTES: u64 = 1 << 30;
 
 /// A chunk that is being hashed: SHA-256 of the file behind it, its own digest, and its bytes.
-type Hashing = JoinHandle<(Midstate, [u8; 32], Bytes)>;
+type Hashing = hashing::Hashing<(Midstate, [u8; 32], Bytes)>;
 
 /// An upload that somebody appends to.
 pub(super) struct Line {
@@ -138,7 +138,7 @@ impl Line {
                 self.settle().await?;
                 let (mut midstate, hash) = (self.contents.midstate, self.contents.head.options.hash);
                 self.noted_tail = 0;
-                self.hashing = Some(spawn_blocking(move || {
+                self.hashing = Some(hashing::begin(move || {
                     let digest = match hash {
                         AddHash::Sha2 => Sha256::digest(&chunk).into(),
                         AddHash::Blake3 => *blake3::hash(&chunk).as_bytes(),

@@ -202,8 +202,8 @@ section! {
         upload_max_gib: u16 = 64,
         /// GiB that the unfinished ones among them may hold together. One that nothing comes for is given up after a day.
         uploads_open_gib: u16 = 256,
-        /// A bucket that speaks S3 keeps the blocks, instead of the data folder. No other gateway may use it with the same
-        /// `s3_prefix`.
+        /// A bucket that speaks S3 keeps the blocks, instead of the data folder. It belongs to the first gateway that uses it
+        /// with this `s3_prefix`; another one does not start.
         s3_bucket: Option<String> = None,
         /// What the names of its objects begin with.
         s3_prefix: String = String::new(),

@@ -85,7 +85,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
         let store = open_store(&config, &data_dir).await?;
-        let blob_store = open_blobs(&config, &data_dir).await?;
+        let blob_store = open_blobs(&config, &data_dir, &*entropy).await?;
         let blobs: Arc<dyn DagStore> = Arc::new(blob_store.clone());
 
         let addresses = join.as_ref().map(|invite| invite.addresses.clone()).unwrap_or_default();
@@ -302,11 +302,18 @@ async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Arc<d
     Ok(Arc::new(rustdht_store::Store::open(store_config).await.context("the graph cannot be opened")?))
 }
 
-async fn open_blobs(config: &Config, data_dir: &DataDir) -> anyhow::Result<rustdht_blobs::Store> {
+async fn open_blobs(
+    config: &Config,
+    data_dir: &DataDir,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<rustdht_blobs::Store> {
     let mut blobs_config = rustdht_blobs::Config::new(data_dir.path.join("blobs"));
     blobs_config.uploads = uploads::bounds(config);
     if config.blobs.s3_bucket.is_some() {
         let objects = bucket::objects(&config.blobs)?;
+        let mut fresh = [0; 16];
+        entropy.fill(&mut fresh);
+        blobs_config.fresh_id = Some(fresh);
         return rustdht_blobs::Store::open_bucket(blobs_config, objects).await.context("the blobs cannot be opened");
     }
     // Reading back what a killed process left takes as long as the disk needs.

@@ -42,8 +42,8 @@ pub(super) fn objects(config: &Blobs) -> anyhow::Result<Arc<dyn ObjectStore>> {
         .with_secret_access_key(key.secret)
         .with_client_options(client)
         .with_retry(retry)
-        // Objects are written once, under numbers of their own; not every service knows conditions.
-        .with_conditional_put(S3ConditionalPut::Disabled);
+        // For the one object that says whose the prefix is; others are written once, under numbers of their own.
+        .with_conditional_put(S3ConditionalPut::ETagMatch);
     if let Some(url) = &config.s3_endpoint {
         builder = builder.with_endpoint(url.trim_end_matches('/'));
     }

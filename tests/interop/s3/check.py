@@ -1,4 +1,4 @@
-"""A gateway whose blocks lie in a bucket: uploads, ranges, kill -9, another data folder's worth of nothing, collections.
+"""A gateway whose blocks lie in a bucket: uploads, ranges, kill -9, another gateway on the same prefix, collections.
 
     check.py RUSTDHT moto|versitygw SERVER TMP
 """
@@ -69,6 +69,10 @@ def start_server():
     return process, f"http://127.0.0.1:{port}"
 
 
+class Ended(Exception):
+    """The gateway did not start; what it said."""
+
+
 class Gateway:
     def __init__(self, folder, endpoint):
         self.log = WORK / "gateway.log"
@@ -92,7 +96,7 @@ class Gateway:
 
         def ready():
             if self.process.poll() is not None:
-                raise SystemExit(f"error: the gateway ended: {self.log.read_text()[begin:][-2000:]}")
+                raise Ended(self.log.read_text()[begin:][-2000:])
             found = re.search(r'"message":"ready".*?"api":"([^"]*)"', self.log.read_text()[begin:])
             self.api = found and found.group(1)
             return found
@@ -149,6 +153,11 @@ def main():
         assert done["removed_blocks"] == len(cids[5:]) and done["missing"] == 0, done
         joined = gateway.store()
         assert joined["packs"] < after["packs"], (after, joined)
+        try:
+            Gateway(WORK / "another-folder", endpoint).end(signal.SIGKILL)
+            raise SystemExit("error: another gateway took the prefix")
+        except Ended as refused:
+            assert "this prefix belongs to gateway" in str(refused), refused
         gateway.end(signal.SIGTERM)
 
         gateway = Gateway(WORK / "data-folder", endpoint)

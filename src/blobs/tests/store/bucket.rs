@@ -13,15 +13,15 @@ use async_trait::async_trait;
 use cid::Cid;
 use futures::{StreamExt, future::join_all, stream::BoxStream};
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem, memory::InMemory,
-    path::Path,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, local::LocalFileSystem,
+    memory::InMemory, path::Path,
 };
 use rustdht_blobs::{Config, Store};
 use rustdht_core::ports::{AddOptions, BlobError, BlobStore};
 
 use crate::{
-    collecting::{Roots, collect},
+    collecting::{NOW, Roots, collect},
     common::{LEGACY, add, body, bytes, folder, read, read_back, text},
 };
 
@@ -35,6 +35,35 @@ struct Told {
     takes: Duration,
     /// Bytes given out.
     got: AtomicU64,
+    notes: Notes,
+    /// As a service that knows no conditions.
+    unconditional: AtomicBool,
+}
+
+/// Reads of notes that lead from a file's sha2-256 to its root.
+#[derive(Debug, Default)]
+struct Notes {
+    refuses: AtomicBool,
+    /// What one takes, in milliseconds.
+    takes_ms: AtomicU64,
+    at_once: AtomicU64,
+    most_at_once: AtomicU64,
+}
+
+/// Length of the record of a note: what stands before it, and a CID.
+const NOTE_BYTES: u64 = 51 + 36;
+
+impl Notes {
+    async fn read(&self) -> Result<()> {
+        let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(self.takes_ms.load(Ordering::SeqCst))).await;
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        if self.refuses.load(Ordering::SeqCst) {
+            return Err(Error::Generic { store: "told", source: "it refuses".into() });
+        }
+        Ok(())
+    }
 }
 
 impl Told {
@@ -45,6 +74,8 @@ impl Told {
             puts: AtomicU64::new(0),
             takes,
             got: AtomicU64::new(0),
+            notes: Notes::default(),
+            unconditional: AtomicBool::new(false),
         })
     }
 }
@@ -65,6 +96,9 @@ impl ObjectStore for Told {
         if location.as_ref().ends_with(".pack") {
             self.puts.fetch_add(1, Ordering::SeqCst);
         }
+        if self.unconditional.load(Ordering::SeqCst) && matches!(options.mode, PutMode::Create) {
+            return Err(Error::NotImplemented { operation: "PutMode::Create".into(), implementer: "told".into() });
+        }
         self.inner.put_opts(location, payload, options).await
     }
 
@@ -73,6 +107,9 @@ impl ObjectStore for Told {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if matches!(&options.range, Some(GetRange::Bounded(range)) if range.end - range.start == NOTE_BYTES) {
+            self.notes.read().await?;
+        }
         let found = self.inner.get_opts(location, options).await?;
         self.got.fetch_add(found.range.end - found.range.start, Ordering::SeqCst);
         Ok(found)
@@ -217,5 +254,76 @@ async fn collections_remove_objects_and_join_small_ones() {
             assert!(read(&store, cid, 0..10_000).await.unwrap() == bytes(seed as u64, 10_000));
         }
         store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_about_files_are_read_some_at_once_and_none_goes_because_it_could_not_be_read() {
+    let bucket = Told::new(Arc::new(InMemory::new()), Duration::ZERO);
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, &bucket).await;
+    let roots = Arc::new(Roots::default());
+    let file = |seed: u64| bytes(seed, 270_000);
+    let sha = |seed: u64| -> [u8; 32] {
+        use sha2::Digest as _;
+        sha2::Sha256::digest(file(seed)).into()
+    };
+    let mut cids = Vec::new();
+    for seed in 0..40 {
+        cids.push(put(&store, seed, 270_000).await);
+        roots.keep(cids[seed as usize]);
+    }
+    bucket.notes.refuses.store(true, Ordering::SeqCst);
+    let refused = store.collect(Arc::clone(&roots) as _, NOW).await;
+    assert!(
+        matches!(&refused, Err(BlobError::Storage(error)) if error.to_string().contains("it refuses")),
+        "{refused:?}"
+    );
+    bucket.notes.refuses.store(false, Ordering::SeqCst);
+    for (seed, cid) in cids.iter().enumerate() {
+        assert_eq!(store.by_digest(&sha(seed as u64)).await.unwrap(), Some(*cid));
+    }
+    bucket.notes.takes_ms.store(50, Ordering::SeqCst);
+    // Those that were let go of when the first was refused were never ended.
+    bucket.notes.at_once.store(0, Ordering::SeqCst);
+    bucket.notes.most_at_once.store(0, Ordering::SeqCst);
+    assert_eq!(collect(&store, &roots).await.removed_blocks, 0);
+    assert_eq!(bucket.notes.most_at_once.load(Ordering::SeqCst), 16);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_prefix_is_one_gateways() {
+    let (_kinds, buckets) = kinds();
+    for bucket in buckets {
+        for unconditional in [false, true] {
+            let told = Told::new(Arc::clone(&bucket), Duration::ZERO);
+            told.unconditional.store(unconditional, Ordering::SeqCst);
+            let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+            let open = async |at: usize| {
+                let config = Config { fresh_id: Some([at as u8; 16]), ..Config::new(dirs[at].path()) };
+                Store::open_bucket(config, Arc::clone(&told) as _).await
+            };
+            let store = open(0).await.unwrap();
+            let cid = put(&store, 1, 300_000).await;
+            let refused = open(1).await.err().unwrap();
+            assert!(
+                matches!(&refused, rustdht_blobs::Error::Taken { owner, .. } if *owner == "00".repeat(16)),
+                "{refused}"
+            );
+            store.close().await;
+            drop(store);
+            // Also while the other one is away; it comes back to what it had.
+            assert!(open(1).await.is_err());
+            let store = open(0).await.unwrap();
+            assert!(read(&store, &cid, 0..300_000).await.unwrap() == bytes(1, 300_000));
+            store.close().await;
+            drop(store);
+            told.inner.delete(&Path::from("owner")).await.unwrap();
+            let store = open(1).await.unwrap();
+            assert!(read(&store, &cid, 0..300_000).await.unwrap() == bytes(1, 300_000));
+            store.close().await;
+            told.inner.delete(&Path::from("owner")).await.unwrap();
+        }
     }
 }

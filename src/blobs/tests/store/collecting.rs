@@ -56,6 +56,12 @@ impl Roots {
         kept.log.push(Root { cid, recursive });
     }
 
+    /// Keeps it when a collection asks after it has forgotten something.
+    pub(crate) fn keep_late(&self, cid: Cid) {
+        self.asked.store(0, Ordering::SeqCst);
+        self.late.lock().unwrap().push(Root { cid, recursive: true });
+    }
+
     pub(crate) fn release(&self, cid: &Cid) {
         let mut kept = self.kept.lock().unwrap();
         if let Some(entry) = kept.roots.get_mut(cid) {
@@ -96,7 +102,7 @@ impl RootSource for Roots {
     }
 }
 
-const NOW: CollectOptions = CollectOptions { dry_run: false, spare_recent: false };
+pub(crate) const NOW: CollectOptions = CollectOptions { dry_run: false, spare_recent: false };
 
 pub(crate) async fn collect(store: &Store, roots: &Arc<Roots>) -> Collected {
     store.collect(Arc::clone(roots) as _, NOW).await.unwrap()
@@ -236,8 +242,7 @@ async fn uploads_in_progress_and_what_is_named_at_the_last_moment_stay() {
     assert_eq!(collect(&store, &roots).await.removed_blocks, 0);
     drop(hold);
     // Somebody names it after the collection looked for the last time before it forgets it.
-    roots.asked.store(0, Ordering::SeqCst);
-    roots.late.lock().unwrap().push(Root { cid: held, recursive: true });
+    roots.keep_late(held);
     let done = collect(&store, &roots).await;
     assert_eq!(done.removed_blocks, 0, "it was taken back, and all below it");
     assert!(read(&store, &held, 0..600_000).await.unwrap() == bytes(5, 600_000));

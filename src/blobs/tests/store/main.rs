@@ -6,6 +6,7 @@ mod bucket;
 mod cars;
 mod collecting;
 mod common;
+mod damaged;
 mod files;
 mod kill;
 mod paths;
