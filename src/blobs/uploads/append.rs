@@ -28,7 +28,7 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const COMMIT_TAIL_EVERY: Duration = Duration::from_secs(5);
 
 /// A body that counts only as a whole: until its checksum is known it counts for nobody.
-const MAX_WHOLE_BYTES: u64 = 1 << 30;
+const MAX_WHOLE_BYTES: u64 = 64 << 20;
 
 /// A chunk that is being hashed: SHA-256 of the file behind it, its own digest, and its bytes.
 type Hashing = hashing::Hashing<(Midstate, [u8; 32], Bytes)>;
