@@ -92,20 +92,14 @@ impl Blocks {
         Ok(())
     }
 
-    /// A block from the source, in the place of a record that cannot be read; `None`: nobody has it.
+    /// A block from the source, in the place of a record that cannot be read, durable when this returns; `None`: nobody
+    /// has it.
     pub(crate) async fn mend(&self, cid: &Cid) -> Result<Option<Bytes>, BlobError> {
         let Place::Stored(digest) = Place::of(cid) else { return Ok(None) };
-        if let Some(block) = self.shelf.arriving.get(&digest) {
-            return Ok(Some(block));
-        }
-        if let Ok(Found::Whole(block)) = self.shelf.read(digest).await {
-            return Ok(Some(block));
-        }
         let Some(block) = self.fetched(cid).await? else { return Ok(None) };
-        if let Some(location) = self.shelf.index.peek(&digest) {
-            self.shelf.index.remove(&digest, location);
-        }
-        self.land(digest, &block).await?;
+        let ticket = Ticket::default();
+        self.writer.append(digest, block.clone(), &ticket).await?;
+        self.writer.flush(&ticket).await?;
         Ok(Some(block))
     }
 

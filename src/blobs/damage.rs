@@ -1,10 +1,13 @@
-//! Blocks that were here and cannot be read any more. A collection must not take one for a block that never came: what
-//! only it leads to would be taken for garbage.
+//! Blocks that are in the index and cannot be read. They stay there: a collection must not take one for a block that never
+//! came, or what only it leads to would be taken for garbage. They can be stored again, and for readers they are not here.
 
 use std::{
     collections::HashMap,
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::time::Instant;
@@ -22,40 +25,48 @@ pub(crate) fn is_bad_sector(error: &io::Error) -> bool {
     error.raw_os_error() == Some(IO_ERROR)
 }
 
-/// The blocks that turned out to be damaged since the store was opened, and when. Packs and their indices have them still
-/// after a restart.
+/// The blocks of the index whose record could not be read when it was tried last, and since when.
 #[derive(Default)]
-pub(crate) struct Damage(Mutex<HashMap<Digest, Instant>>);
+pub(crate) struct Damage {
+    blocks: Mutex<HashMap<Digest, Instant>>,
+    /// How many these are: mostly none, and then nobody waits for the lock.
+    count: AtomicUsize,
+}
 
 impl Damage {
     fn blocks(&self) -> MutexGuard<'_, HashMap<Digest, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block cannot be read; since when that is known.
     pub(crate) fn note(&self, digest: &Digest) -> Instant {
         let (mut blocks, now) = (self.blocks(), Instant::now());
-        if !digest.is_block() || (blocks.len() >= MAX_REMEMBERED && !blocks.contains_key(digest)) {
+        if blocks.len() >= MAX_REMEMBERED && !blocks.contains_key(digest) {
             return now;
         }
-        *blocks.entry(*digest).or_insert(now)
+        let since = *blocks.entry(*digest).or_insert(now);
+        self.count.store(blocks.len(), Ordering::Release);
+        since
     }
 
     pub(crate) fn has(&self, digest: &Digest) -> bool {
-        self.blocks().contains_key(digest)
+        self.count.load(Ordering::Acquire) > 0 && self.blocks().contains_key(digest)
     }
 
-    /// A block is here again.
+    /// A block can be read, or is here again.
     pub(crate) fn mended(&self, digest: &Digest) {
-        self.blocks().remove(digest);
+        if self.count.load(Ordering::Acquire) > 0 {
+            let mut blocks = self.blocks();
+            blocks.remove(digest);
+            self.count.store(blocks.len(), Ordering::Release);
+        }
     }
 
-    /// Forgets what was damaged before this, and says whether that is all: a collection that began then is through, so
-    /// nothing that is kept needs it.
-    pub(crate) fn settle(&self, began: Instant) -> bool {
+    /// Forgets the others.
+    pub(crate) fn retain(&self, mut stays: impl FnMut(&Digest) -> bool) {
         let mut blocks = self.blocks();
-        blocks.retain(|_, since| *since >= began);
-        blocks.is_empty()
+        blocks.retain(|digest, _| stays(digest));
+        self.count.store(blocks.len(), Ordering::Release);
     }
 }
 
@@ -67,18 +78,17 @@ mod tests {
     use crate::digest::sha2_256;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_time_counts_until_it_is_mended_or_settled() {
+    async fn the_first_time_counts_until_it_is_mended_or_gone() {
         let damage = Damage::default();
         let (one, two) = (sha2_256(b"one"), sha2_256(b"two"));
         let first = damage.note(&one);
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(damage.note(&one), first);
-        let began = Instant::now();
         damage.note(&two);
-        damage.note(&Digest::whole_file([1; 32]));
-        assert!(!damage.settle(began) && !damage.has(&one) && damage.has(&two));
+        damage.retain(|digest| *digest == two);
+        assert!(!damage.has(&one) && damage.has(&two));
         damage.mended(&two);
-        assert!(damage.settle(began), "notes about whole files are not blocks");
+        assert!(!damage.has(&two) && damage.count.load(Ordering::Acquire) == 0);
     }
 
     #[test]

@@ -121,7 +121,12 @@ impl Folder {
         };
         // The pack first: an index without its pack is nothing, a pack without its index would be read from end to end.
         gone(pack_path(&self.dir, number))?;
-        self.open().files.retain(|(held, _)| *held != number);
+        // Closed outside of the lock: that frees what the pack has on the disk, and readers wait for the lock.
+        let closed = {
+            let files = &mut self.open().files;
+            files.iter().position(|(held, _)| *held == number).and_then(|at| files.remove(at))
+        };
+        drop(closed);
         gone(index_path(&self.dir, number))
     }
 }

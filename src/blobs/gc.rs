@@ -48,6 +48,7 @@ use crate::{
     digest::Place,
     index::{Index, Placed, Walk},
     metrics,
+    shelf::Shelf,
     uploads::Uploads,
 };
 
@@ -210,7 +211,6 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn collect(mut self, roots: &dyn RootSource, options: CollectOptions) -> Result<Collected, BlobError> {
-        let began = Instant::now();
         let begun = self.blocks.shelf.index.begin();
         self.base = if options.spare_recent { begun - 1 } else { begun };
         self.marker.all(roots).await?;
@@ -229,10 +229,9 @@ impl Run<'_> {
             return Ok(self.done);
         }
         (self.done.kept_blocks, self.done.kept_bytes) = self.blocks.shelf.index.totals();
-        // What was found to be damaged meanwhile lies in its pack still, which tells of it after a restart.
-        if self.blocks.shelf.damage.settle(began) {
-            reclaim::reclaim(self.blocks, &mut self.marker.pace, &mut self.done).await?;
-        }
+        let Shelf { index, damage, .. } = &*self.blocks.shelf;
+        damage.retain(|digest| index.peek(digest).is_some());
+        reclaim::reclaim(self.blocks, &mut self.marker.pace, &mut self.done).await?;
         Ok(self.done)
     }
 
@@ -330,8 +329,9 @@ impl Run<'_> {
                 // Of a file that goes, or damaged.
                 Ok(_) => left.push(note),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => left.push(note),
-                // Whose it is is not known: it stays.
+                // Whose it is is not known: it stays, and can be written again.
                 Err(error) if is_bad_sector(&error) => {
+                    shelf.damage.note(&note.0);
                     tracing::warn!(pack = note.1.pack, offset = note.1.offset, %error, "a note about a file cannot be read");
                 }
                 Err(error) => return Err(error.into()),

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     arriving::Arriving,
     bucket::Bucket,
-    damage::Damage,
+    damage::{Damage, is_bad_sector},
     digest::Digest,
     folder::Folder,
     index::{Index, Location},
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) enum Found {
     /// The block, checked against the checksum of its record.
     Whole(Bytes),
-    /// There was a record, but it is damaged. Where it is is forgotten, so that the block can be stored again.
+    /// There is a record, and it cannot be read. The block can be stored again.
     Damaged,
     /// There is none.
     Nothing,
@@ -74,12 +74,19 @@ impl Shelf {
         }
     }
 
+    /// Whether a block is here, as far as is known, and can be read.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.index.peek(digest).is_some() && !self.damage.has(digest)
+    }
+
     /// Reads a block, without blocking the caller's thread.
     pub(crate) async fn read(&self, digest: Digest) -> io::Result<Found> {
         let Some(mut location) = self.index.get(&digest) else { return Ok(Found::Nothing) };
         loop {
             let found = self.volume.read(digest, location).await;
             if let Ok(Some(block)) = found {
+                // A disk that failed may work again, and a service tell the truth.
+                self.damage.mended(&digest);
                 return Ok(Found::Whole(block));
             }
             match self.index.get(&digest) {
@@ -87,17 +94,19 @@ impl Shelf {
                 // A collection moved it, and its pack may be gone.
                 Some(now) if now != location => location = now,
                 Some(_) => {
-                    // Without its pack it is as good as damaged; a disk that fails may work again.
+                    // Without its pack it is as good as damaged. It stays in the index: something may lead to it, and then
+                    // what is below it is no garbage.
                     if let Err(error) = found
                         && error.kind() != io::ErrorKind::NotFound
+                        && !is_bad_sector(&error)
                     {
                         return Err(error);
                     }
-                    tracing::warn!(pack = location.pack, offset = location.offset, "a stored block is damaged");
-                    metrics::damaged();
-                    // Before it is gone from the index: a collection that does not find it there looks here.
-                    self.damage.note(&digest);
-                    self.index.remove(&digest, location);
+                    if !self.damage.has(&digest) {
+                        tracing::warn!(pack = location.pack, offset = location.offset, "a stored block cannot be read");
+                        metrics::damaged();
+                        self.damage.note(&digest);
+                    }
                     return Ok(Found::Damaged);
                 }
             }
@@ -110,7 +119,11 @@ impl Volume {
     pub(crate) async fn read(&self, digest: Digest, location: Location) -> io::Result<Option<Bytes>> {
         match self {
             Self::Folder(folder) => match folder.read_cached(&digest, location) {
-                Some(block) => Ok(Some(block)),
+                Some(block) => {
+                    // Nothing was waited for: a walk over many such blocks would never let others have this thread.
+                    tokio::task::consume_budget().await;
+                    Ok(Some(block))
+                }
                 None => on_a_thread(folder, move |folder| folder.read(&digest, location)).await,
             },
             Self::Bucket(bucket) => bucket.read(&digest, location).await,

@@ -175,7 +175,7 @@ impl BlobStore for Store {
     async fn has(&self, cid: &Cid) -> Result<bool, BlobError> {
         Ok(match Place::of(cid) {
             Place::Inline(_) => true,
-            Place::Stored(digest) => self.blocks.shelf.index.peek(&digest).is_some(),
+            Place::Stored(digest) => self.blocks.shelf.has(&digest),
             Place::Unknown => false,
         })
     }

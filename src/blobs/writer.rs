@@ -190,7 +190,7 @@ impl Thread {
     fn run(&mut self, command: Command) {
         match command {
             Command::Append { digest, data, ticket } => {
-                if self.shelf.index.get(&digest).is_none() {
+                if self.shelf.index.get(&digest).is_none() || self.shelf.damage.has(&digest) {
                     let appended = self.append(&digest, &data).map(|(pack, entry)| {
                         self.shelf.index.insert(pack, &entry, false);
                         self.shelf.index.publish();

@@ -32,7 +32,7 @@ const READ_AT_ONCE: usize = 4;
 const ROOTS_AT_ONCE: usize = 256;
 /// How long others are asked for a block that cannot be read here.
 const MEND_PATIENCE: Duration = Duration::from_secs(10);
-/// With so many blocks that cannot be read, a collection does not look for more.
+/// With so many blocks that cannot be read, others are not asked for more: each takes its time.
 const MAX_LOST: usize = 64;
 /// How long collections wait for a block that cannot be read, from when it was first met: an operator who was away over a
 /// weekend can bring it back still, or remove what keeps it.
@@ -82,10 +82,10 @@ pub(super) struct Marker<'a> {
     reprieved: HashMap<Digest, Location>,
     /// By what codecs these were followed.
     walked: HashSet<(Digest, u8)>,
-    /// Damaged blocks that were reached, and how.
-    damaged: HashSet<(Digest, u8)>,
-    /// Those of them that could not be had from others.
+    /// Blocks that cannot be read and could not be had from others; the first ones.
     lost: Vec<Item>,
+    /// How many these are.
+    lost_count: u64,
 }
 
 impl<'a> Marker<'a> {
@@ -100,8 +100,8 @@ impl<'a> Marker<'a> {
             condemned: HashMap::new(),
             reprieved: HashMap::new(),
             walked: HashSet::new(),
-            damaged: HashSet::new(),
             lost: Vec::new(),
+            lost_count: 0,
         }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Marker<'a> {
     /// When a block cannot be read that something leads to: what is below it is kept too, and not known.
     fn check(&self) -> Result<(), BlobError> {
         let Some(first) = self.lost.first() else { return Ok(()) };
-        let others = match self.lost.len() - 1 {
+        let others = match self.lost_count - 1 {
             0 => String::new(),
             others => format!(" (and {others} others)"),
         };
@@ -175,8 +175,6 @@ impl<'a> Marker<'a> {
                         self.reprieved.insert(digest, *location);
                         self.walked.insert((digest, walk as u8))
                     }
-                    // Followed all the same: others may have it, or brought it just now.
-                    None if walk != Walk::Alone && self.was_here(&digest) => self.damaged.insert((digest, walk as u8)),
                     None => {
                         self.missing += 1;
                         false
@@ -208,7 +206,7 @@ impl<'a> Marker<'a> {
                 match read {
                     Read::Whole(block) => parse.push((item.1, block)),
                     Read::Absent => {}
-                    Read::Lost => self.lose(item)?,
+                    Read::Lost => self.lose(item),
                 }
             }
             let found = spawn_blocking(move || parse.iter().flat_map(|(walk, block)| linked(*walk, block)).collect());
@@ -218,12 +216,6 @@ impl<'a> Marker<'a> {
             }
             self.pace.step().await?;
         }
-    }
-
-    /// Whether a block that was not found a moment ago was damaged then.
-    fn was_here(&self, digest: &Digest) -> bool {
-        // In this order: what is mended is in the index first.
-        self.blocks.shelf.damage.has(digest) || self.blocks.shelf.index.peek(digest).is_some()
     }
 
     /// Reads a block to follow it, from others where it cannot be read here.
@@ -238,12 +230,12 @@ impl<'a> Marker<'a> {
         };
         match found {
             Ok(Found::Whole(block)) => return Ok(Read::Whole(block)),
-            Ok(Found::Nothing) if !self.was_here(&digest) => return Ok(Read::Absent),
-            Ok(Found::Damaged | Found::Nothing) => {}
+            Ok(Found::Nothing) => return Ok(Read::Absent),
+            Ok(Found::Damaged) => {}
             Err(error) if is_bad_sector(&error) => {}
             Err(error) => return Err(BlobError::Roots(format!("block {}: {error}", name(&item)))),
         }
-        let Some(cid) = cid_of(&item) else { return Ok(Read::Lost) };
+        let Some(cid) = cid_of(&item).filter(|_| self.lost.len() < MAX_LOST) else { return Ok(Read::Lost) };
         match timeout(MEND_PATIENCE, self.blocks.mend(&cid)).await {
             Ok(Ok(Some(block))) => {
                 tracing::info!(%cid, "a damaged block came from others");
@@ -255,18 +247,21 @@ impl<'a> Marker<'a> {
     }
 
     /// Notes a block that cannot be read; one that could not for long enough counts as not here from now on.
-    fn lose(&mut self, item: Item) -> Result<(), BlobError> {
+    fn lose(&mut self, item: Item) {
         let (shelf, digest) = (&self.blocks.shelf, item.0);
         if shelf.damage.note(&digest).elapsed() < LOST_PATIENCE {
-            self.lost.push(item);
-            return if self.lost.len() < MAX_LOST { Ok(()) } else { self.check() };
+            self.lost_count += 1;
+            if self.lost.len() < MAX_LOST {
+                self.lost.push(item);
+            }
+            return;
         }
         tracing::error!(block = name(&item), "a damaged block is given up, and with it what only it leads to");
         if let Some(location) = shelf.index.peek(&digest) {
             shelf.index.remove(&digest, location);
         }
+        shelf.damage.mended(&digest);
         self.missing += 1;
-        Ok(())
     }
 
     /// These were forgotten; roots that come to be may still need them.

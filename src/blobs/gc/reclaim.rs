@@ -111,14 +111,14 @@ impl Moving<'_> {
     async fn empty(&mut self, pack: Share, known: Option<Sealed>, pace: &mut Pace<'_>) -> Result<(), BlobError> {
         let shelf = &self.blocks.shelf;
         let most = if matches!(shelf.volume, Volume::Bucket(_)) { crate::bucket::PACK_BYTES } else { STEP_BYTES };
-        let entries = match known {
-            _ if pack.wanted == 0 => Vec::new(),
-            Some(sealed) => sealed.entries,
-            None => shelf.volume.entries(pack.number, pack.len).await?.1,
+        let (end, mut entries) = match known {
+            _ if pack.wanted == 0 => (0, Vec::new()),
+            Some(sealed) => (sealed.end, sealed.entries),
+            None => shelf.volume.entries(pack.number, pack.len).await?,
         };
         let (mut moved, mut whole) = (0, true);
-        for entry in entries {
-            let from = at(pack.number, &entry);
+        for entry in &entries {
+            let from = at(pack.number, entry);
             if shelf.index.peek(&entry.digest) != Some(from) {
                 continue;
             }
@@ -132,7 +132,6 @@ impl Moving<'_> {
                     );
                     metrics::damaged();
                     shelf.damage.note(&entry.digest);
-                    shelf.index.remove(&entry.digest, from);
                     whole = false;
                     continue;
                 }
@@ -156,6 +155,10 @@ impl Moving<'_> {
         }
         if whole {
             self.emptied.push((pack, moved));
+        } else {
+            // It may be one without an index: the next start would read its records, and not find those that are damaged.
+            entries.retain(|entry| shelf.index.peek(&entry.digest) == Some(at(pack.number, entry)));
+            shelf.volume.write_index(pack.number, end, entries).await?;
         }
         Ok(())
     }

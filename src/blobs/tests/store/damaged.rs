@@ -86,6 +86,12 @@ impl Case {
         }
     }
 
+    /// Likewise, where nothing can be read.
+    async fn is_refused_without_its_leaves(&self) {
+        let ended = self.store.collect(Arc::clone(&self.roots) as _, NOW).await;
+        assert!(matches!(&ended, Err(BlobError::Roots(why)) if why.contains(&self.root.to_string())), "{ended:?}");
+    }
+
     async fn reopened(self) -> Self {
         self.store.close().await;
         drop(self.store);
@@ -201,12 +207,35 @@ async fn bad_disk() -> Case {
 async fn a_sector_that_cannot_be_read_is_like_a_damaged_block_and_stays_known() {
     let case = bad_disk().await;
     case.is_refused().await;
-    assert!(case.store.has(&case.root).await.unwrap(), "the disk may read it the next time");
+    assert!(!case.store.has(&case.root).await.unwrap(), "for those who need it, it is not here");
     case.store.bind_source(Arc::new(Peer(case.root, case.block.clone())));
     assert_eq!(collect(&case.store, &case.roots).await.removed_blocks, 1);
     assert_eq!(case.store.block(&case.root).await.unwrap(), Some(case.block.clone()));
-    // The chunks lie there still, and the pack with them.
-    assert_eq!((case.leaves().await, packs(&case.dir).len()), (3, 3));
+    // The chunks are wanted still, and the pack stays with them.
+    assert_eq!(packs(&case.dir).len(), 3);
+    // Once somebody met them they can be stored again, and the note about the file, which the collection met.
+    for chunk in case.file.chunks(256 << 10) {
+        assert!(matches!(case.store.block(&cid_of(0x55, chunk)).await, Err(BlobError::BadBlock(_))));
+    }
+    case.store.add(body(&case.file, 100_000), LEGACY).await.unwrap();
+    assert!(read(&case.store, &case.root, 0..600_000).await.unwrap() == case.file);
+    collect(&case.store, &case.roots).await;
+    assert!(!packs(&case.dir).iter().any(|path| path.ends_with("00000000.pack")), "nothing in it is wanted any more");
+}
+
+/// The disk works again, or a service that said there is no such pack.
+#[tokio::test]
+async fn what_can_be_read_again_is_no_longer_damaged() {
+    let case = Case::new().await;
+    let pack = packs(&case.dir).remove(0);
+    case.store.close().await;
+    let store = Store::open(Config { pack_bytes: 1 << 16, ..Config::new(case.dir.path()) });
+    let case = Case { store: store.unwrap(), ..case };
+    fs::rename(&pack, case.dir.path().join("aside")).unwrap();
+    case.is_refused_without_its_leaves().await;
+    fs::rename(case.dir.path().join("aside"), &pack).unwrap();
+    assert_eq!(collect(&case.store, &case.roots).await.removed_blocks, 1);
+    assert_eq!(case.leaves().await, 3);
 }
 
 #[cfg(target_os = "linux")]
