@@ -43,6 +43,7 @@ pub enum Error {
 }
 
 /// SQLite's primary result codes (<https://www.sqlite.org/rescode.html>): an extended code holds one in its low byte.
+const BUSY: i32 = 5;
 const READONLY: i32 = 8;
 const CORRUPT: i32 = 11;
 const CANTOPEN: i32 = 14;
@@ -76,6 +77,11 @@ fn result_code(err: &DbErr) -> Option<i32> {
         sqlx::Error::Database(err) => err.code()?.parse::<i32>().ok().map(|code| code & 0xff),
         _ => None,
     }
+}
+
+/// Somebody else holds the database.
+pub(crate) fn is_busy(err: &DbErr) -> bool {
+    result_code(err) == Some(BUSY)
 }
 
 /// The innermost text, without the layers' repetitions of one another.

@@ -5,9 +5,12 @@ use std::time::Duration;
 use rustdht_migrations::Migrator;
 use sea_orm::sqlx::ConnectOptions as _;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, sqlx};
+use sea_orm::{
+    DatabaseConnection, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait, sqlx,
+};
 use sea_orm_migration::MigratorTrait;
 
+use crate::error::is_busy;
 use crate::{Config, Error};
 
 /// Pages of the write-ahead log after which a commit copies them into the database file: 32 MiB of 4 KiB pages, so that
@@ -19,8 +22,8 @@ const JOURNAL_LIMIT_BYTES: u64 = 64 * 1024 * 1024;
 const PREPARED_STATEMENTS: usize = 256;
 /// Rows that a connection's thread may be ahead of the task that reads them.
 const ROWS_AHEAD: usize = 1024;
-/// How often the migrations are tried while other processes run them too.
-const MIGRATION_TRIES: usize = 3;
+/// The wait before a database that others hold is opened again.
+const OPENING_WAIT: Duration = Duration::from_millis(10);
 
 /// The two sides of one database.
 pub(crate) struct Pools {
@@ -60,21 +63,17 @@ fn sqlx_error(err: sqlx::Error) -> DbErr {
     DbErr::Conn(RuntimeErr::SqlxError(err.into()))
 }
 
-/// Two processes that start together may both find a step missing; the one that comes second tries again and finds it.
+/// All steps in one transaction that has the lock for writing from its begin: of two processes that start together, the
+/// second one waits for the first and finds its steps.
 async fn migrate(db: &DatabaseConnection) -> Result<(), DbErr> {
-    let mut result = Ok(());
-    for _ in 0..MIGRATION_TRIES {
-        result = Migrator::up(db, None).await;
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
+    let sqlite_transaction_mode = Some(SqliteTransactionMode::Immediate);
+    let steps = db.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await?;
+    Migrator::up(&steps, None).await?;
+    steps.commit().await
 }
 
 /// Opens the writer first: it makes the file and the schema that the readers need.
-pub(crate) async fn open(config: &Config) -> Result<Pools, Error> {
-    let at = |err: DbErr| Error::at(&config.path, &err);
+async fn open_once(config: &Config) -> Result<Pools, DbErr> {
     let writing = options(config, config.writer_cache_bytes)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
@@ -84,9 +83,22 @@ pub(crate) async fn open(config: &Config) -> Result<Pools, Error> {
         .pragma("secure_delete", "ON")
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", JOURNAL_LIMIT_BYTES.to_string());
-    let writer = pool(writing, 1).await.map_err(at)?;
-    migrate(&writer).await.map_err(at)?;
+    let writer = pool(writing, 1).await?;
+    migrate(&writer).await?;
     let reading = options(config, config.reader_cache_bytes).read_only(true);
-    let readers = pool(reading, config.readers.max(1)).await.map_err(at)?;
+    let readers = pool(reading, config.readers.max(1)).await?;
     Ok(Pools { writer, readers })
+}
+
+/// Opens both sides. SQLite does not wait everywhere for who holds the file (not where a new one becomes one with a
+/// write-ahead log), so this does, for as long.
+pub(crate) async fn open(config: &Config) -> Result<Pools, Error> {
+    let patience = Duration::from_millis(config.busy_timeout_ms);
+    let begun = tokio::time::Instant::now();
+    loop {
+        match open_once(config).await {
+            Err(err) if is_busy(&err) && begun.elapsed() < patience => tokio::time::sleep(OPENING_WAIT).await,
+            opened => return opened.map_err(|err| Error::at(&config.path, &err)),
+        }
+    }
 }

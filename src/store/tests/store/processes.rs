@@ -66,10 +66,12 @@ async fn two_handles_write_at_once() {
 
 #[tokio::test]
 async fn handles_may_open_a_new_file_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("graph.sqlite");
-    let opened = futures::future::join_all((0..4).map(|_| Store::open(Config::new(&path)))).await;
-    for store in opened {
-        store.unwrap().ping().await.unwrap();
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("graph.sqlite");
+        let opened = futures::future::join_all((0..8).map(|_| Store::open(Config::new(&path)))).await;
+        for store in opened {
+            store.unwrap().ping().await.unwrap();
+        }
     }
 }
