@@ -108,9 +108,9 @@ type Created = (StatusCode, [(HeaderName, HeaderValue); 1], Json<schema::Stored>
 
 /// Add a file, a directory or an archive.
 ///
-/// Of any size, durable once answered; a body that breaks off, comes slower than 1 KiB per second or takes longer than 24
-/// hours leaves nothing that anything refers to (uploads in parts keep what came). What was added is
-/// pinned for the caller, unless `?pin=false`. Needs scope `write`.
+/// Of any size, durable once answered; a body that breaks off, comes slower than 1 KiB per second or takes an account
+/// longer than 24 hours leaves nothing that anything refers to (uploads in parts keep what came; a folder or an archive is to
+/// be split). What was added is pinned for the caller, unless `?pin=false`. Needs scope `write`.
 ///
 /// - A raw body is a file. So is the first file of a multipart form whose name holds no path.
 /// - A form whose first file is named by a path, or with `?directory=true`, is a directory. Names are percent-encoded
@@ -192,7 +192,7 @@ async fn take(
         }
     };
     let (allowance, body) = Allowance::new(state, by, &parts.headers, body).await?;
-    let (pieces, late) = noting_a_late_one(body);
+    let (pieces, late) = noting_a_late_one(body, by);
     // From the first block on, which is written while the body comes, until a root is known that leads to it. Collections wait
     // for that, so the body has to come to its end (`limits::MAX_ADD_TIME`).
     let _hold = state.node().blobs().hold();
@@ -202,7 +202,7 @@ async fn take(
     } else {
         store(state, query, &parts.headers, pieces).await.map(|open| Made::Open(Box::new(open)))
     };
-    let mut made = made.map_err(|problem| late.get().cloned().unwrap_or_else(|| allowance.explain(problem)))?;
+    let mut made = made.map_err(|problem| allowance.over().or_else(|| late.get().cloned()).unwrap_or(problem))?;
     let pin = query.pin.unwrap_or(true);
     match &mut made {
         Made::Open(open) => {
@@ -222,10 +222,12 @@ type Pieces = BoxStream<'static, body::Piece>;
 
 /// The pieces of a body, and why they ended early, where they came too slowly: neither the form's reader nor the block
 /// store hands that on.
-fn noting_a_late_one(body: Body) -> (Pieces, Arc<OnceLock<Problem>>) {
+fn noting_a_late_one(body: Body, by: Principal) -> (Pieces, Arc<OnceLock<Problem>>) {
     let late = Arc::new(OnceLock::new());
     let seen = Arc::clone(&late);
-    let pieces = body::pieces_within(body, limits::MAX_ADD_TIME).inspect(move |piece| {
+    // Whoever runs the gateway may make its collections wait.
+    let longest = (by != Principal::Owner).then_some(limits::MAX_ADD_TIME);
+    let pieces = body::pieces_within(body, longest).inspect(move |piece| {
         if let Err(error) = piece
             && body::is_late(error)
         {
@@ -346,8 +348,11 @@ mod tests {
     use bytes::Bytes;
     use cid::Cid;
     use futures::stream;
+    use rustdht_core::PublicKey;
 
     use super::*;
+
+    const BY: Principal = Principal::Account(PublicKey([1; 32]));
 
     fn form(text: &'static str) -> Form {
         Form::new(body::pieces(Body::from(text)).boxed(), "b")
@@ -373,13 +378,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stall_is_told_from_a_cut() {
         let begun = || stream::iter([Ok::<_, std::io::Error>("--b\r\nContent-")]);
-        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(stream::pending())));
+        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(stream::pending())), BY);
         assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_timeout");
         assert_eq!(late.get().unwrap().code(), "body_timeout");
         let cut = stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
-        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(cut)));
+        let (pieces, late) = noting_a_late_one(Body::from_stream(begun().chain(cut)), BY);
         assert_eq!(first_file(Form::new(pieces, "b")).await.err().unwrap().code(), "body_incomplete");
         assert!(late.get().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_add_of_an_account_has_an_end_and_the_owners_has_none() {
+        for (by, ends) in [(BY, true), (Principal::Owner, false)] {
+            let body = Body::from_stream(stream::repeat(Bytes::from_static(b"x")).take(100).map(std::io::Result::Ok));
+            let (pieces, late) = noting_a_late_one(body, by);
+            pieces.for_each(|_| tokio::time::sleep(limits::MAX_ADD_TIME / 24)).await;
+            assert_eq!(late.get().is_some(), ends, "{by:?}");
+        }
     }
 
     #[test]

@@ -83,16 +83,22 @@ async fn discard(mut pieces: impl Stream<Item = Result<Bytes, axum::Error>> + Un
 /// The pieces of a body of any size. One that pauses for longer than [`limits::BODY_IDLE`], or comes slower than
 /// [`limits::MIN_BODY_RATE`], ends in an error.
 pub(crate) fn pieces(body: Body) -> impl Stream<Item = Piece> + Send + 'static {
-    paced(body, None)
+    paced(body, Some(limits::MIN_BODY_RATE), None)
 }
 
-/// The same; it also ends in an error when it takes longer than this.
-pub(crate) fn pieces_within(body: Body, longest: Duration) -> impl Stream<Item = Piece> + Send + 'static {
-    paced(body, Some(longest))
+/// The same; where this is said, it also ends in an error when it takes longer.
+pub(crate) fn pieces_within(body: Body, longest: Option<Duration>) -> impl Stream<Item = Piece> + Send + 'static {
+    paced(body, Some(limits::MIN_BODY_RATE), longest)
 }
 
-fn paced(body: Body, longest: Option<Duration>) -> impl Stream<Item = Piece> + Send + 'static {
-    let pace = Pace { patience: limits::BODY_IDLE, end: longest.map(|longest| (Instant::now() + longest, longest)) };
+/// The same of a body that may be made while it is sent: only a pause ends it.
+pub(crate) fn pieces_at_any_rate(body: Body) -> impl Stream<Item = Piece> + Send + 'static {
+    paced(body, None, None)
+}
+
+fn paced(body: Body, slowest: Option<u64>, longest: Option<Duration>) -> impl Stream<Item = Piece> + Send + 'static {
+    let end = longest.map(|longest| (Instant::now() + longest, longest));
+    let pace = Pace { patience: limits::BODY_IDLE, slowest, end };
     futures::stream::unfold(Some((body.into_data_stream(), pace)), |state| async {
         let (mut pieces, mut pace) = state?;
         match pace.next(&mut pieces).await? {
@@ -108,6 +114,8 @@ pub(crate) type Piece = Result<Bytes, std::io::Error>;
 struct Pace {
     /// Waiting takes from it, what comes gives to it.
     patience: Duration,
+    /// Bytes per second that it may not fall behind.
+    slowest: Option<u64>,
     /// When it has to be whole, and how long that is.
     end: Option<(Instant, Duration)>,
 }
@@ -122,7 +130,9 @@ impl Pace {
         let next = if is_over { None } else { tokio::time::timeout_at(by, pieces.next()).await.ok() };
         match next {
             Some(Some(Ok(piece))) => {
-                let earned = Duration::from_millis(piece.len() as u64 * 1000 / limits::MIN_BODY_RATE);
+                let earned = self.slowest.map_or(limits::BODY_IDLE, |slowest| {
+                    Duration::from_millis((piece.len() as u64).saturating_mul(1000) / slowest)
+                });
                 self.patience = (self.patience.saturating_sub(asked.elapsed()) + earned).min(limits::BODY_IDLE);
                 Some(Ok(piece))
             }
@@ -133,15 +143,16 @@ impl Pace {
     }
 
     fn late(&self, by: Instant) -> std::io::Error {
-        let text = match self.end {
-            Some((end, longest)) if end <= by => {
-                format!("the body took longer than {} h: /api/v1/uploads takes it in parts", longest.as_secs() / 3600)
-            }
-            _ => format!(
-                "the body paused for {} s, or fell so far behind {} bytes per second",
-                limits::BODY_IDLE.as_secs(),
-                limits::MIN_BODY_RATE
+        let pause = limits::BODY_IDLE.as_secs();
+        let text = match (self.end, self.slowest) {
+            (Some((end, longest)), _) if end <= by => format!(
+                "the body took longer than {} h: /api/v1/uploads takes a large file in parts, folders and archives are to be split",
+                longest.as_secs() / 3600
             ),
+            (_, Some(slowest)) => {
+                format!("the body paused for {pause} s, or fell so far behind {slowest} bytes per second")
+            }
+            (_, None) => format!("the body paused for {pause} s"),
         };
         std::io::Error::new(std::io::ErrorKind::TimedOut, text)
     }
@@ -243,6 +254,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_body_at_any_rate_ends_only_when_it_pauses() {
+        let trickle = pieces_at_any_rate(steady(1, Duration::from_secs(110))).take(20);
+        assert!(trickle.collect::<Vec<_>>().await.iter().all(Result::is_ok));
+        let came: Vec<_> = pieces_at_any_rate(steady(1 << 20, Duration::from_secs(121))).take(20).collect().await;
+        let [Err(error)] = came.as_slice() else { panic!("{came:?}") };
+        let problem = broken(error);
+        assert_eq!((problem.code(), problem.detail()), ("body_timeout", "the body paused for 120 s"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn time_that_nobody_asks_in_is_not_the_senders() {
         let mut pieces = std::pin::pin!(pieces(ready()));
         let mut came = 0;
@@ -263,17 +284,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_without_end_ends_in_time() {
         let day = Duration::from_secs(24 * 3600);
-        let busy = pieces_within(ready(), day).then(|piece| async {
+        let busy = pieces_within(ready(), Some(day)).then(|piece| async {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             piece
         });
-        let waiting = pieces_within(steady(1 << 20, Duration::from_secs(100)), day);
+        let waiting = pieces_within(steady(1 << 20, Duration::from_secs(100)), Some(day));
         for (pieces, most) in [(busy.boxed(), 25), (waiting.boxed(), 865)] {
             let came: Vec<_> = pieces.take(1000).collect().await;
             let Some(Err(error)) = came.last() else { panic!("{} pieces", came.len()) };
             let problem = broken(error);
             assert_eq!(problem.code(), "body_timeout");
-            assert!(problem.detail().contains("24 h") && came.len() <= most, "{problem:?} {}", came.len());
+            assert!(
+                problem.detail().contains("24 h: /api/v1/uploads takes a large file") && came.len() <= most,
+                "{problem:?} {}",
+                came.len()
+            );
         }
     }
 }

@@ -63,7 +63,8 @@ pub(crate) async fn post_import(
         .clone()
         .try_acquire_owned()
         .map_err(|_| Problem::new(HttpCode::Overloaded, "too many imports are running"))?;
-    let mut pieces = Box::pin(body::pieces(request.into_body()).fuse());
+    // Lines come as fast as their program makes them.
+    let mut pieces = Box::pin(body::pieces_at_any_rate(request.into_body()).fuse());
     // The head of the answer ends a client's wait for "100 Continue", so the first piece is asked for before it.
     let first = pieces.next().await;
     let body = stream::iter(first).chain(pieces);

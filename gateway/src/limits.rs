@@ -34,7 +34,7 @@ pub const MAX_WATCHERS: usize = 256;
 /// Blob uploads at once.
 pub const MAX_UPLOADS: usize = 64;
 /// Blob uploads of one account at once: a part of all, so that others have room whatever it does.
-pub const MAX_UPLOADS_PER_ACCOUNT: usize = MAX_UPLOADS / 4;
+pub const MAX_UPLOADS_PER_ACCOUNT: usize = MAX_UPLOADS / 2;
 /// A body with an `Upload-Checksum`: it is kept whole or not at all, so that its bytes lie aside until its end.
 pub const MAX_CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 /// How long an upload in parts waits for its client, from the last byte that came.
@@ -83,7 +83,7 @@ pub const WRITE_STALL: Duration = Duration::from_secs(120);
 pub const BODY_IDLE: Duration = Duration::from_secs(120);
 /// The slowest streamed body, in bytes per second: below what a modem does.
 pub const MIN_BODY_RATE: u64 = 1024;
-/// The longest `POST /api/v1/blobs`. Until its end no collection removes what was used since its beginning, so this is how far
+/// The longest `POST /api/v1/blobs` of an account. Until its end no collection removes what was used since its beginning, so this is how far
 /// uploads make collections lag.
 pub const MAX_ADD_TIME: Duration = Duration::from_secs(24 * 3600);
 /// How long a write waits for the quorum unless `?wait=` says otherwise.

@@ -233,3 +233,12 @@ impl App {
 }
 
 const JSON: [(HeaderName, &str); 1] = [(header::CONTENT_TYPE, "application/json")];
+
+/// Lets time pass that is paused. It does not pass by itself beside the store's threads.
+async fn pass(time: std::time::Duration) {
+    tokio::time::advance(time).await;
+    // So that the runtime looks at what is due.
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -326,7 +326,7 @@ async fn append(state: &State, caller: &Caller, request: Request) -> Result<Resp
             return Err(problem);
         }
     };
-    let mut upload = receive::receive(state, id, by, offset, &parts.headers, body).await?;
+    let mut upload = receive::receive_more(state, id, by, offset, &parts.headers, body).await?;
     settle::if_complete(state, id, by, &note, &mut upload).await?;
     Ok((StatusCode::NO_CONTENT, headers::of(&upload, &note)).into_response())
 }

@@ -111,9 +111,9 @@ impl Allowance {
         counted.fuse()
     }
 
-    /// The problem of an upload that ended in an error: that there was no room, if that was why.
-    pub(crate) fn explain(&self, other: Problem) -> Problem {
-        self.over.get().map_or(other, |fault| fault.clone().into())
+    /// That there was no room, if that is why an upload ended.
+    pub(crate) fn over(&self) -> Option<Problem> {
+        self.over.get().map(|fault| fault.clone().into())
     }
 
     /// Keeps what came. The roots of an archive are looked at in the background: they may be incomplete.

@@ -92,6 +92,18 @@ async fn a_cut_body_keeps_whole_lines_and_is_not_done() {
 }
 
 #[tokio::test]
+async fn lines_come_as_slowly_as_they_are_made() {
+    let app = App::new().await;
+    let lines = futures::stream::iter(0..6).then(|at| async move {
+        pass(std::time::Duration::from_secs(100)).await;
+        Ok::<_, std::io::Error>(format!("{{\"soul\":\"a{at}\",\"data\":{{\"x\":1}}}}\n"))
+    });
+    tokio::time::pause();
+    let told = app.send(Method::POST, "/api/v1/import", &NDJSON, Body::from_stream(lines)).await.lines();
+    assert_eq!(told.last().unwrap()["done"]["nodes"], 6, "{told:?}");
+}
+
+#[tokio::test]
 async fn progress_comes_while_the_client_still_sends() {
     let app = App::new().await;
     let (lines, body) = mpsc::channel::<Result<&'static str, std::io::Error>>(4);

@@ -118,16 +118,21 @@ async fn an_upload_that_trickles_ends_and_keeps_what_came() {
     let path = begun(&app, &ann, "100").await;
     let trickle = || {
         Body::from_stream(stream::iter(0..100).then(|_| async {
-            tokio::time::advance(Duration::from_secs(50)).await;
-            // So that the runtime looks at what is due.
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-            }
+            pass(Duration::from_secs(50)).await;
             Piece::Ok(Bytes::from_static(b"x"))
         }))
     };
     tokio::time::pause();
     let answer = ask(&app, &ann, Method::PATCH, &path, &[(OFFSET, "0")], trickle()).await;
+    // Clients of tus try again after 503, and not after 408.
+    assert_eq!(answer.problem(), (503, "overloaded".into()));
+    assert_eq!(answer.header(header::RETRY_AFTER), "1");
+    assert!(answer.text().contains("HEAD tells the offset"), "{}", answer.text());
+    // Nothing is kept of one with a checksum, nor of one whose name nobody was told.
+    let with_sum = [(OFFSET, "2"), (CHECKSUM, "sha1 AAAAAAAAAAAAAAAAAAAAAAAAAAA=")];
+    let answer = ask(&app, &ann, Method::PATCH, &path, &with_sum, trickle()).await;
+    assert_eq!(answer.problem(), (408, "body_timeout".into()));
+    let answer = ask(&app, &ann, Method::POST, ALL, &[(LENGTH, "100")], trickle()).await;
     assert_eq!(answer.problem(), (408, "body_timeout".into()));
     let add = ask(&app, &ann, Method::POST, "/api/v1/blobs", &[], trickle()).await;
     assert_eq!(add.problem(), (408, "body_timeout".into()));
@@ -135,6 +140,47 @@ async fn an_upload_that_trickles_ends_and_keeps_what_came() {
     let head = ask(&app, &ann, Method::HEAD, &path, &[], "").await;
     assert_eq!((head.status, head.header("upload-offset")), (200, "2"));
     assert_eq!(ask(&app, &ann, Method::PATCH, &path, &[(OFFSET, "2")], vec![b'x'; 98]).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_upload_that_the_stop_ends_keeps_what_came() {
+    let (app, ann, _) = of_two(1000).await;
+    let path = begun(&app, &ann, "100").await;
+    let (body, is_running) = one_piece(b"first");
+    let stop = async {
+        is_running.notified().await;
+        tokio::time::pause();
+        app.stopping.cancel();
+        // First the body hears of it.
+        for time in [Duration::ZERO, crate::limits::DRAIN * 2 / 3] {
+            pass(time).await;
+        }
+    };
+    let start = [(OFFSET, "0")];
+    let both = future::join(ask(&app, &ann, Method::PATCH, &path, &start, body), stop);
+    let (answer, ()) = both.await;
+    assert_eq!(answer.problem(), (503, "unavailable".into()));
+    let head = ask(&app, &ann, Method::HEAD, &path, &[], "").await;
+    assert_eq!((head.status, head.header("upload-offset")), (200, "5"));
+}
+
+#[tokio::test]
+async fn a_body_without_room_is_told_so_though_its_rest_is_late() {
+    let (app, ann, _) = of_two(1000).await;
+    assert_eq!(ask(&app, &ann, Method::POST, "/api/v1/blobs", &[], vec![1; 600]).await.status, 201);
+    // Waited for almost as long as may be, so that less is left than the rest is read for.
+    let late = stream::once(async {
+        pass(crate::limits::BODY_IDLE - Duration::from_secs(1)).await;
+        Piece::Ok(Bytes::from_static(&[2; 500]))
+    });
+    let rest = stream::once(async {
+        pass(Duration::from_secs(10)).await;
+        future::pending::<Piece>().await
+    });
+    tokio::time::pause();
+    let body = Body::from_stream(late.chain(rest));
+    let answer = ask(&app, &ann, Method::POST, "/api/v1/blobs", &[], body).await;
+    assert_eq!(answer.problem(), (507, "quota_exceeded".into()));
 }
 
 #[tokio::test]

@@ -4,15 +4,36 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use axum::{body::Body, http::HeaderMap};
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use rustdht_core::ports::{Arrived, BlobError, UploadError, UploadId, UploadState};
 use rustdht_node::Principal;
 
-use super::{checksum::Checksum, expires_ms, places::Place, rooms::SharedRoom, store};
-use crate::{State, body, pins, problem::Problem};
+use super::{checksum::Checksum, expires_ms, headers::CHECKSUM, places::Place, rooms::SharedRoom, store};
+use crate::{State, body, codes::HttpCode, limits, pins, problem::Problem};
 
 /// Why a body ended early, where that is not for the store to know.
 type Why = Arc<OnceLock<Problem>>;
+
+/// Appends a body at an offset of an upload that its sender can come back to.
+///
+/// # Errors
+/// `overloaded` where the body came too slowly and what came is kept: clients of tus go on after 503, and not after 408.
+pub(super) async fn receive_more(
+    state: &State,
+    id: UploadId,
+    by: Principal,
+    offset: u64,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<UploadState, Problem> {
+    receive(state, id, by, offset, headers, body).await.map_err(|problem| {
+        if problem.code() != HttpCode::BodyTimeout.as_str() || headers.contains_key(CHECKSUM) {
+            return problem;
+        }
+        let detail = format!("{}; what came is kept, and HEAD tells the offset", problem.detail());
+        Problem::new(HttpCode::Overloaded, detail)
+    })
+}
 
 /// Appends a body at an offset.
 pub(super) async fn receive(
@@ -39,8 +60,21 @@ pub(super) async fn receive(
     };
     let keep = if checksum.is_some() { Arrived::WholeOnly } else { Arrived::Partly };
     let why = Why::default();
-    let pieces = Box::pin(body::pieces(body));
-    let watched = Watched { pieces, checksum, room, offset, why: Arc::clone(&why), _place: place };
+    let stopping = state.stopping().clone();
+    let watched = Watched {
+        pieces: Box::pin(body::pieces(body)),
+        // One that is at its end may come to it; what came of a longer one has to be durable before the gateway ends.
+        stop: async move {
+            stopping.cancelled().await;
+            tokio::time::sleep(limits::DRAIN / 2).await;
+        }
+        .boxed(),
+        checksum,
+        room,
+        offset,
+        why: Arc::clone(&why),
+        _place: place,
+    };
     let appended = store(state)?.append(id, offset, watched.into_stream().boxed(), keep, expires_ms(state)).await;
     if appended.is_err() {
         state.upload_desk().release_if_over(id).await;
@@ -58,6 +92,8 @@ pub(super) async fn receive(
 /// A body that takes room, and is hashed where it has a checksum.
 struct Watched<S> {
     pieces: S,
+    /// When the gateway waits no longer.
+    stop: BoxFuture<'static, ()>,
     checksum: Option<Checksum>,
     room: SharedRoom,
     /// Where the next piece goes.
@@ -88,7 +124,11 @@ where
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let Some(piece) = self.pieces.next().await else {
+        let next = tokio::select! {
+            next = self.pieces.next() => next,
+            () = &mut self.stop => return Err(Problem::unavailable("the node is stopping")),
+        };
+        let Some(piece) = next else {
             return self.checksum.take().map_or(Ok(()), Checksum::finish).map(|()| None);
         };
         let piece = piece.map_err(|error| body::broken(&error))?;

@@ -309,6 +309,8 @@ async fn open_blobs(
 ) -> anyhow::Result<rustdht_blobs::Store> {
     let mut blobs_config = rustdht_blobs::Config::new(data_dir.path.join("blobs"));
     blobs_config.uploads = uploads::bounds(config);
+    // Whoever has a place for an upload there must not wait for one here; the rest is for who adds without HTTP.
+    blobs_config.max_adds = rustdht_gateway::limits::MAX_UPLOADS + 8;
     if config.blobs.s3_bucket.is_some() {
         let objects = bucket::objects(&config.blobs)?;
         let mut fresh = [0; 16];
