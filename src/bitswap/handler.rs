@@ -265,12 +265,14 @@ impl Handler {
             Found::Blocks { asked, blocks, missing } => {
                 let read = blocks.iter().map(|(cid, _)| *cid).collect();
                 let sent = blocks.iter().map(|(_, data)| data.len() as u64).sum();
-                let mut message = Outgoing::default();
+                let (mut message, mut bytes) = (Outgoing::default(), 0);
                 for (cid, data) in blocks {
                     // Only a store whose sizes are wrong makes a second message necessary.
-                    if !message.blocks.is_empty() && message.block_bytes() as usize + data.len() > MAX_TARGET_BYTES {
+                    if !message.blocks.is_empty() && bytes + data.len() > MAX_TARGET_BYTES {
                         self.queue.push_back(std::mem::take(&mut message));
+                        bytes = 0;
                     }
+                    bytes += data.len();
                     message.blocks.push((cid, data));
                 }
                 self.reports.push_back(News::Read { asked, sent, read, missing });

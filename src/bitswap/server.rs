@@ -371,11 +371,10 @@ impl Engine {
             return Turn::Waits;
         }
         let target = (self.config.target_message_bytes as u64).min(own).min(all);
-        let mut blocks = client.list.take_ready(target);
-        let denied: Vec<Cid> = blocks.iter().filter(|(cid, _)| !allowed(&peer, cid)).map(|(cid, _)| *cid).collect();
-        blocks.retain(|(cid, _)| !denied.contains(cid));
+        let ready = client.list.take_ready(target).into_iter();
+        let (blocks, denied): (Vec<_>, Vec<_>) = ready.partition(|(cid, _)| allowed(&peer, cid));
         let mut presences = Vec::new();
-        for cid in &denied {
+        for (cid, _) in &denied {
             if client.list.get(cid).is_some_and(|want| want.send_dont_have) {
                 presences.push(Presence { cid: *cid, have: false });
             }
@@ -388,7 +387,7 @@ impl Engine {
             self.jobs += 1;
             self.actions.push_back(Action::Read { peer, blocks });
         }
-        for cid in denied {
+        for (cid, _) in denied {
             self.remove(&peer, &cid);
         }
         self.send_presences(peer, presences);

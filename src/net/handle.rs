@@ -151,10 +151,6 @@ impl Replicator for Handle {
         self.ask_service(ANSWER_TIMEOUT, |reply| Command::Ask { soul, reply }).await
     }
 
-    async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        Fetching::new(self).fetch_block(cid).await
-    }
-
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
         let most = CERTIFY_TIMEOUT * CERTIFY_PEERS as u32;
         self.ask_service(most + ANSWER_TIMEOUT, |reply| Command::Certify { gateway, reply }).await?

@@ -8,7 +8,7 @@
 //!     |  <----------------------- Welcome { members }|   the listener is satisfied
 //! ```
 //!
-//! Both ends' PeerIds stand in each proof and noise has authenticated them, so a proof cannot be passed on.
+//! Both ends' PeerIds stand in each proof and the transport (TLS of QUIC, noise) has authenticated them, so a proof cannot be passed on.
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};

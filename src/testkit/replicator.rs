@@ -7,7 +7,6 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
 use rustdht_core::{
     CommitId, PublicKey, Soul,
     ports::{Durability, NetworkStatus, PeerStatus, Published, ReplicaId, ReplicationError, Replicator},
@@ -52,10 +51,6 @@ impl Replicator for Recorder {
 
     async fn ask(&self, _soul: &Soul) -> Result<Vec<Bytes>, ReplicationError> {
         Ok(Vec::new())
-    }
-
-    async fn fetch_block(&self, _cid: &Cid) -> Option<Bytes> {
-        None
     }
 
     async fn certify(&self, _gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {

@@ -125,13 +125,6 @@ impl Replicator for Switch {
         }
     }
 
-    async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        match &*self.line() {
-            Line::Joined(swarm) => swarm.replicator.fetch_block(cid).await,
-            Line::Cut { .. } => None,
-        }
-    }
-
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
         match &*self.line() {
             Line::Joined(swarm) => swarm.replicator.certify(gateway).await,
@@ -275,9 +268,6 @@ mod tests {
         async fn ask(&self, _: &Soul) -> Result<Vec<Bytes>, ReplicationError> {
             Ok(vec![Bytes::new()])
         }
-        async fn fetch_block(&self, _: &Cid) -> Option<Bytes> {
-            Some(Bytes::new())
-        }
         async fn certify(&self, _: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
             Ok(vec![])
         }
@@ -308,8 +298,8 @@ mod tests {
 
     #[async_trait]
     impl BlockSource for Three {
-        async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-            Replicator::fetch_block(self, cid).await
+        async fn fetch_block(&self, _: &Cid) -> Option<Bytes> {
+            Some(Bytes::new())
         }
     }
 
@@ -348,11 +338,11 @@ mod tests {
         let switch = Arc::new(Switch::new(three()));
         let dht = |which| SwitchedDht::new(Arc::clone(&switch), which);
         let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy".parse().unwrap();
-        assert!(BlockSource::fetch_block(&*switch, &cid).await.is_some());
+        assert!(switch.fetch_block(&cid).await.is_some());
         assert_eq!(dht(Which::Network).nearest(b"x").await, Ok(vec![]));
         assert_eq!(dht(Which::Public).nearest(b"x").await, Err(RoutingError::Unavailable), "it takes no part");
         switch.cut().await.unwrap();
-        assert!(BlockSource::fetch_block(&*switch, &cid).await.is_none() && switch.session().is_none());
+        assert!(switch.fetch_block(&cid).await.is_none() && switch.session().is_none());
         assert_eq!(dht(Which::Network).nearest(b"x").await, Err(RoutingError::Unavailable));
     }
 

@@ -132,9 +132,6 @@ pub trait Replicator: Send + Sync {
     /// Asks connected members for a soul; envelopes as they came, unverified.
     async fn ask(&self, soul: &Soul) -> Result<Vec<Bytes>, ReplicationError>;
 
-    /// Asks connected members for a block; unverified.
-    async fn fetch_block(&self, cid: &Cid) -> Option<Bytes>;
-
     /// Asks connected members for a member certificate for `gateway`: the chain from the leaf up, each as the certificate's
     /// bytes and signature; unverified. Empty: no member issues any.
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError>;

@@ -57,7 +57,7 @@ impl Running {
         tracing::debug!(%peer, asked_for, "a peer of IPFS is connected");
     }
 
-    /// The guest with which the fewest bytes were exchanged; of those without any, the one that came first.
+    /// The guest with which the fewest blocks were exchanged; of those without any, the one that came first.
     fn idlest_guest(&self) -> Option<PeerId> {
         let guests = self.sessions.iter().filter(|(peer, session)| session.guest && !self.addresses.is_asked_for(peer));
         let exchanged = |peer: &PeerId| {

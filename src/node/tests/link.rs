@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cid::Cid;
 use rustdht_core::{
     CommitId, PublicKey, Soul,
     ports::{Durability, Ingest, NetworkStatus, PeerStatus, Published, ReplicationError, Replicator},
@@ -41,10 +40,6 @@ impl Replicator for Link {
             Some(peer) => Ok(peer.soul_envelopes(soul, 1 << 20).await),
             None => Ok(Vec::new()),
         }
-    }
-
-    async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        self.recorder.fetch_block(cid).await
     }
 
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {

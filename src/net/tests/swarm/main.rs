@@ -152,11 +152,11 @@ async fn souls_and_blocks_are_fetched_from_members() {
     assert_eq!(a.handle.ask(&soul).await.unwrap().len(), 1);
     let block = Bytes::from(vec![5; 2 * 1024 * 1024]);
     let cid = Cid::new_v1(0x55, Multihash::wrap(0x1e, blake3::hash(&block).as_bytes()).unwrap());
-    assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, None);
+    assert_eq!(a.handle.fetch_block(&cid).await, None);
     b.memory.blocks.lock().unwrap().insert(cid, block.clone());
     // Whoever asked for it a moment ago is told.
     b.handle.noted(cid.hash());
-    assert!(BlockSource::fetch_block(&a.handle, &cid).await == Some(block));
+    assert!(a.handle.fetch_block(&cid).await == Some(block));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,11 +170,11 @@ async fn one_bad_member_does_not_make_a_block_unreadable() {
     for (good, bad) in [(&b, &c), (&c, &b)] {
         good.memory.blocks.lock().unwrap().insert(cid, block.clone());
         bad.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
-        assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, Some(block.clone()));
+        assert_eq!(a.handle.fetch_block(&cid).await, Some(block.clone()));
     }
     b.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
     c.memory.blocks.lock().unwrap().insert(cid, Bytes::from_static(b"wrong"));
-    assert_eq!(BlockSource::fetch_block(&a.handle, &cid).await, None);
+    assert_eq!(a.handle.fetch_block(&cid).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,10 +81,6 @@ impl Replicator for Link {
         Ok(Vec::new())
     }
 
-    async fn fetch_block(&self, cid: &Cid) -> Option<Bytes> {
-        BlockSource::fetch_block(self, cid).await
-    }
-
     async fn certify(&self, gateway: PublicKey) -> Result<Vec<(Bytes, Bytes)>, ReplicationError> {
         match self.net.places[0].ingest.get() {
             Some(founder) => Ok(founder.certify(gateway).await),
