@@ -39,7 +39,7 @@ use crate::wire::{Entry, Kind, Presence};
 use crate::{Blockstore, Config, Fault};
 use changes::Changes;
 use job::Found;
-use outbound::{Lane, Outgoing, Progress};
+use outbound::{Outbound, Outgoing, Progress};
 use streams::{Received, Streams};
 pub use upgrade::Protocols;
 pub(crate) use verify::Verified;
@@ -116,7 +116,7 @@ pub struct Handler {
     streams: Streams<Stream>,
     verifying: Option<Verifying>,
     jobs: FuturesUnordered<BoxFuture<'static, Found>>,
-    lane: Lane<Stream>,
+    outbound: Outbound<Stream>,
     changes: Changes,
     presences: VecDeque<Presence>,
     queue: VecDeque<Outgoing>,
@@ -150,7 +150,7 @@ impl Handler {
             meter,
             verifying: None,
             jobs: FuturesUnordered::new(),
-            lane: Lane::default(),
+            outbound: Outbound::default(),
             changes: Changes::default(),
             presences: VecDeque::new(),
             queue: VecDeque::new(),
@@ -173,7 +173,7 @@ impl Handler {
 
     /// Something is under way that a time-out may end.
     fn needs_ticks(&self) -> bool {
-        self.streams.is_half_way() || !self.lane.is_free() || self.cooling.is_some()
+        self.streams.is_half_way() || !self.outbound.is_free() || self.cooling.is_some()
     }
 
     /// The peer takes no streams: what was to be sent is given up, and the behaviour told to ask others.
@@ -182,7 +182,7 @@ impl Handler {
             self.reports.push_back(News::Usable(false));
         }
         self.changes = Changes::default();
-        if let Some(message) = self.lane.abandon() {
+        if let Some(message) = self.outbound.abandon() {
             self.settle(&message, true);
         }
         for message in std::mem::take(&mut self.queue) {
@@ -239,10 +239,10 @@ impl Handler {
             self.fault(Fault::ReadTimedOut);
         }
         let timeout = self.setup.config.write_timeout;
-        if self.lane.tick(TICK) >= timeout {
-            if self.lane.carries_blocks() {
+        if self.outbound.tick(TICK) >= timeout {
+            if self.outbound.carries_blocks() {
                 // The peer may have been sent more than it wanted to read; it asks again for what it still wants.
-                if let Some(message) = self.lane.abandon() {
+                if let Some(message) = self.outbound.abandon() {
                     self.settle(&message, true);
                 }
             } else {
@@ -287,20 +287,20 @@ impl Handler {
         true
     }
 
-    fn poll_lane(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {
-        if self.lane.is_free() {
+    fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<HandlerEvent> {
+        if self.outbound.is_free() {
             if !self.changes.is_empty() || !self.presences.is_empty() {
                 let count = self.presences.len().min(ENTRIES_PER_MESSAGE);
-                self.lane.start(Outgoing {
+                self.outbound.start(Outgoing {
                     wants: self.changes.take(ENTRIES_PER_MESSAGE),
                     presences: self.presences.drain(..count).collect(),
                     blocks: Vec::new(),
                 });
             } else if let Some(message) = self.queue.pop_front() {
-                self.lane.start(message);
+                self.outbound.start(message);
             }
         }
-        match self.lane.poll(cx) {
+        match self.outbound.poll(cx) {
             Poll::Pending => {}
             Poll::Ready(Progress::Open) => {
                 let protocol = SubstreamProtocol::new(self.setup.protocols.clone(), ()).with_timeout(OPEN_TIMEOUT);
@@ -423,14 +423,14 @@ impl ConnectionHandler for Handler {
                 stream.ignore_for_keep_alive();
                 let version = self.setup.protocols.version(&name);
                 if self.is_usable() {
-                    self.lane.opened(stream, version);
+                    self.outbound.opened(stream, version);
                 }
             }
             ConnectionEvent::DialUpgradeError(error) => {
                 if matches!(error.error, StreamUpgradeError::NegotiationFailed) {
                     self.give_up();
                     self.unsupported = true;
-                } else if let Some(message) = self.lane.failed() {
+                } else if let Some(message) = self.outbound.failed() {
                     self.lost(&message);
                 }
             }
@@ -450,7 +450,7 @@ impl ConnectionHandler for Handler {
             if let Some(report) = self.reports.pop_front() {
                 return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Report(report)));
             }
-            if let Poll::Ready(event) = self.poll_lane(cx) {
+            if let Poll::Ready(event) = self.poll_outbound(cx) {
                 return Poll::Ready(event);
             }
             self.poll_ticker(cx);

@@ -8,11 +8,23 @@ use libp2p_identity::PeerId;
 use crate::limits::MAX_OLD_LEDGERS;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
         /// What was done since the start, over all peers.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct Stats { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Stats { $(#[doc = $doc] pub $name: u64,)* }
+
+        impl Stats {
+            /// Each number with its name, for a page of metrics.
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name)),*].into_iter()
+            }
+
+            /// What each number counts, by its name.
+            pub fn descriptions() -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($name), $doc.trim_ascii())),*].into_iter()
+            }
+        }
 
         /// [`Stats`] in the making. Shared by the behaviour, its connections and its handles.
         #[derive(Debug, Default)]
@@ -29,15 +41,15 @@ macro_rules! counters {
 counters! {
     /// Blocks that were written to peers.
     blocks_sent,
-    /// Their bytes.
+    /// Bytes of the blocks written to peers.
     bytes_sent,
     /// Blocks that were asked for and came.
     blocks_received,
-    /// Their bytes.
+    /// Bytes of the blocks that were asked for and came.
     bytes_received,
     /// Blocks that came a second time, or after nobody wanted them any more.
     duplicates,
-    /// Their bytes.
+    /// Bytes of the blocks that came a second time, or too late.
     duplicate_bytes,
     /// Blocks that were never asked for, or do not hash to what was.
     unwanted,

@@ -1,11 +1,10 @@
 //! DNSLink: what the TXT records of a domain say (dnslink.dev).
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_resolver::{
     TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig},
     net::runtime::TokioRuntimeProvider,
     proto::rr::{RData, RecordType},
 };
@@ -42,20 +41,6 @@ impl Dns {
     pub fn of_system() -> Result<Self, NetError> {
         let builder = TokioResolver::builder_tokio().map_err(|error| NetError::Resolver(error.to_string()))?;
         Self::build(builder)
-    }
-
-    /// With one server.
-    ///
-    /// # Errors
-    /// [`NetError::Resolver`] when the resolver cannot be made.
-    pub fn of_server(server: SocketAddr) -> Result<Self, NetError> {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-            connection.port = server.port();
-            connection
-        });
-        let server = NameServerConfig::new(server.ip(), true, connections.into());
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-        Self::build(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
     }
 
     fn build(mut builder: hickory_resolver::ResolverBuilder<TokioRuntimeProvider>) -> Result<Self, NetError> {
@@ -112,11 +97,15 @@ impl DnsLinks for Dns {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        net::SocketAddr,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
     };
 
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
     use tokio::net::UdpSocket;
 
     use super::*;
@@ -154,6 +143,14 @@ mod tests {
         }
     }
 
+    fn of_server(server: SocketAddr) -> Dns {
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        Dns::build(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())).unwrap()
+    }
+
     #[tokio::test]
     async fn links_are_read_and_kept_for_their_time() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -161,7 +158,7 @@ mod tests {
         let asked = Arc::new(AtomicUsize::new(0));
         let server = serve(socket, Arc::clone(&asked));
         let test = async {
-            let dns = Dns::of_server(address).unwrap();
+            let dns = of_server(address);
             for _ in 0..3 {
                 let link = dns.link("example.org").await.unwrap();
                 assert_eq!(link.target, "/ipfs/bafkqaaa/x");

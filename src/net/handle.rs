@@ -106,12 +106,6 @@ impl Handle {
         self.public.then(|| Dht::new(self.commands.clone(), Which::Public))
     }
 
-    /// What Bitswap did since the start.
-    #[must_use]
-    pub fn bitswap_stats(&self) -> rustdht_bitswap::Stats {
-        self.bitswap.stats()
-    }
-
     async fn ask_service<T>(
         &self,
         timeout: Duration,

@@ -1,6 +1,7 @@
 //! Every metric of this crate.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
+use rustdht_bitswap::Stats;
 use rustdht_wire::protocol::Protocol;
 
 /// Members connected.
@@ -29,6 +30,11 @@ const PROVIDER_RECORDS: &str = "rustdht_net_provider_records";
 /// Lookups of providers for blocks that nobody connected has, by result.
 const PROVIDER_LOOKUPS: &str = "rustdht_net_provider_lookups_total";
 
+/// The name of a number of Bitswap.
+fn of_bitswap(name: &str) -> String {
+    format!("rustdht_bitswap_{name}_total")
+}
+
 /// Registers the descriptions with the recorder.
 pub fn describe_metrics() {
     describe_gauge!(PEERS, "members connected");
@@ -43,6 +49,15 @@ pub fn describe_metrics() {
     describe_counter!(REFUSED, "envelopes refused between members, by code");
     describe_counter!(LIVE, "messages that nobody stores, by what became of them");
     describe_counter!(MISBEHAVED, "messages from members that the protocol does not allow");
+    for (name, description) in Stats::descriptions() {
+        describe_counter!(of_bitswap(name), description);
+    }
+}
+
+pub(crate) fn bitswap(stats: &Stats) {
+    for (name, count) in stats.named() {
+        counter!(of_bitswap(name)).absolute(count);
+    }
 }
 
 pub(crate) fn peers(count: usize) {

@@ -297,6 +297,7 @@ impl Running {
         self.count_guests();
         metrics::peers(self.sessions.values().filter(|session| session.is_member()).count());
         metrics::indexed(self.engine.indexed());
+        metrics::bitswap(&self.bitswap.stats());
     }
 
     /// Dials the members that are not connected, the retired ones now and then, and looks for those that count.

@@ -60,6 +60,15 @@ async fn the_community_s_pin_is_held_by_as_many_gateways_as_it_says() {
     };
     until("two gateways hold it", async || holders().await.len() == 2).await;
     let holders = holders().await;
+    // It came to at least one of them by Bitswap, which the page of metrics counts.
+    until("five blocks and their root are counted", async || {
+        let mut blocks = 0;
+        for gateway in [&a, &b, &c] {
+            blocks += counted(gateway, "rustdht_bitswap_blocks_received_total").await;
+        }
+        blocks >= 6
+    })
+    .await;
     let mut left = Vec::new();
     for gateway in [a, b, c] {
         let id = json_of(&gateway, "/api/v1/status").await["swarm"]["id"].as_str().unwrap().to_owned();
@@ -75,6 +84,13 @@ async fn the_community_s_pin_is_held_by_as_many_gateways_as_it_says() {
     first.kill();
     let second = Gateway::start(&second_dir, &[]);
     assert!(run(&["cat", &cid, "--api", &second.api]).stdout == bytes);
+}
+
+/// A number without labels of the page of metrics; zero before it is known.
+async fn counted(gateway: &Gateway, name: &str) -> u64 {
+    let page = gateway.request(Method::GET, "/metrics", None).await.text().await.unwrap();
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().unwrap())
 }
 
 /// The first line of the answer to who asks whether to send so many bytes (RFC 9110 section 10.1.1), and the connection.

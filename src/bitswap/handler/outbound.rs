@@ -25,7 +25,7 @@ impl Outgoing {
     }
 }
 
-/// What came of polling a lane.
+/// What came of polling [`Outbound`].
 #[derive(Debug)]
 pub(super) enum Progress {
     /// A stream is to be opened.
@@ -45,7 +45,7 @@ enum State<S> {
 
 /// What a connection sends by, one message after the other.
 #[derive(Debug)]
-pub(super) struct Lane<S> {
+pub(super) struct Outbound<S> {
     state: State<S>,
     message: Option<Outgoing>,
     /// What is left to write of it; `None` until a stream is open.
@@ -55,13 +55,13 @@ pub(super) struct Lane<S> {
     quiet: Duration,
 }
 
-impl<S> Default for Lane<S> {
+impl<S> Default for Outbound<S> {
     fn default() -> Self {
         Self { state: State::Closed, message: None, frame: None, failures: 0, quiet: Duration::ZERO }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Outbound<S> {
     /// Streams that may fail under one message. A stream that the peer has closed meanwhile is only noticed by writing.
     const FAILURES: u8 = 2;
 
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lane<S> {
         if self.failures < Self::FAILURES { None } else { self.message.take() }
     }
 
-    /// Takes the message out of a lane that is not to be used any more.
+    /// Takes the message out, when nothing is to be sent any more.
     pub(super) fn abandon(&mut self) -> Option<Outgoing> {
         self.state = State::Closed;
         self.frame = None;

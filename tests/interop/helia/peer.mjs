@@ -1,8 +1,9 @@
 // A Helia node on loopback that serves one file by Bitswap, or fetches one. TCP, Noise and Yamux; no routing at all:
 // the two sides are told each other's address.
 //   peer.mjs serve FILE            prints {"cid", "address", "add_s"}; ends when its standard input closes
-//   peer.mjs fetch ADDRESS CID     prints {"bytes", "sha256", "seconds", "first_byte_s", "longest_stall_s"}: the stall is
-//                                  the longest wait between two pieces, the first byte aside
+//   peer.mjs fetch ADDRESS CID     prints {"bytes", "sha256", "seconds", "first_byte_s", "answer_s", "longest_stall_s"}: the
+//                                  stall is the longest wait between two pieces, the first byte aside; the answer is the
+//                                  longest wait before that from blocks asked for to the next block
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -56,7 +57,17 @@ async function fetch (helia, address, cid) {
   let last = start
   let first
   let stall = 0
-  for await (const chunk of unixfs(helia).cat(CID.parse(cid), { signal: AbortSignal.timeout(PATIENCE_MS) })) {
+  // What of the first byte's time is the other side's: from a list of wants sent to the next block that comes.
+  let asked
+  let answered = 0
+  const onProgress = ({ type }) => {
+    if (type === 'bitswap:send-wantlist') asked ??= performance.now()
+    if (type !== 'bitswap:block' || asked === undefined || first !== undefined) return
+    answered = Math.max(answered, seconds(asked))
+    asked = undefined
+  }
+  const options = { onProgress, signal: AbortSignal.timeout(PATIENCE_MS) }
+  for await (const chunk of unixfs(helia).cat(CID.parse(cid), options)) {
     if (first === undefined) first = seconds(start)
     else stall = Math.max(stall, seconds(last))
     hash.update(chunk)
@@ -68,6 +79,7 @@ async function fetch (helia, address, cid) {
     sha256: hash.digest('hex'),
     seconds: seconds(start),
     first_byte_s: first ?? null,
+    answer_s: answered,
     longest_stall_s: stall
   })
 }
